@@ -1,0 +1,80 @@
+//! Monotonic time, always an argument.
+
+use core::time::Duration;
+
+/// A point in monotonic time: microseconds since any origin, such as boot.
+///
+/// The clock behind it must never step back and must count time asleep, because the ages of
+/// keys are measured with it. 64 bits of microseconds last for half a million years, so
+/// nothing here wraps; sums stop at the greatest value instead.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Instant {
+    micros: u64,
+}
+
+impl Instant {
+    /// The origin. An ordinary time: boards boot at it.
+    pub const ZERO: Self = Self { micros: 0 };
+
+    /// Creates an instant from microseconds since the origin.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self { micros }
+    }
+
+    /// Creates an instant from milliseconds since the origin.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self { micros: millis.saturating_mul(1_000) }
+    }
+
+    /// Creates an instant from seconds since the origin.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self { micros: secs.saturating_mul(1_000_000) }
+    }
+
+    /// Microseconds since the origin.
+    pub const fn as_micros(self) -> u64 {
+        self.micros
+    }
+
+    /// The time from `earlier` to `self`, zero when `earlier` is later.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.micros.saturating_sub(earlier.micros))
+    }
+
+    /// The instant `duration` later, or the greatest instant.
+    pub const fn saturating_add(self, duration: Duration) -> Self {
+        Self { micros: self.micros.saturating_add(whole_micros(duration)) }
+    }
+
+    /// Whether something that began at `birth` is `age` old or older. Inclusive, like every
+    /// age test of the protocol.
+    pub const fn has_reached(self, birth: Self, age: Duration) -> bool {
+        birth.saturating_add(age).micros <= self.micros
+    }
+}
+
+/// `Duration::as_micros` without its 128-bit result.
+const fn whole_micros(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_reached_inclusively() {
+        let birth = Instant::from_secs(7);
+        let age = Duration::from_secs(120);
+        assert!(!Instant::from_micros(126_999_999).has_reached(birth, age));
+        assert!(Instant::from_micros(127_000_000).has_reached(birth, age));
+    }
+
+    #[test]
+    fn nothing_wraps_at_either_end() {
+        let end = Instant::from_micros(u64::MAX);
+        assert_eq!(end.saturating_add(Duration::MAX), end);
+        assert_eq!(Instant::from_secs(u64::MAX), end);
+        assert_eq!(Instant::ZERO.saturating_since(end), Duration::ZERO);
+    }
+}
