@@ -2,5 +2,9 @@
 #![forbid(unsafe_code)]
 //! The WireGuard protocol as a sans-IO engine.
 pub mod constants;
+mod crypto;
+mod keys;
+mod secret;
 mod time;
+pub use keys::{KeyText, ParseKeyError, PresharedKey, PrivateKey, PublicKey};
 pub use time::Instant;
