@@ -1,0 +1,66 @@
+//! The cryptographic primitives (whitepaper section 5.4) as plain functions over raw bytes.
+//!
+//! This file and its provider modules are the only ones that name a cryptography crate. Keys
+//! are 32 raw bytes whatever the provider, so nothing outside depends on the choice, which is
+//! made per group of functions: the measuring stand-in first, then the feature, then the
+//! portable crates. No function panics or allocates on the heap.
+
+#[cfg(all(feature = "ring", target_os = "none"))]
+compile_error!("feature `ring` needs a hosted target: leave it off in firmware");
+#[cfg(all(feature = "graviola", target_os = "none"))]
+compile_error!("feature `graviola` needs a hosted target: leave it off in firmware");
+
+#[cfg(feature = "graviola")]
+mod graviola;
+#[cfg(not(wg_core_opaque_crypto))]
+#[cfg_attr(
+    any(feature = "ring", feature = "graviola"),
+    allow(dead_code, reason = "what a feature replaces stays for the differential tests")
+)]
+mod named;
+#[cfg(wg_core_opaque_crypto)]
+mod opaque;
+#[cfg(feature = "ring")]
+mod ring;
+#[cfg(all(test, not(wg_core_opaque_crypto)))]
+mod tests;
+
+use subtle::ConstantTimeEq;
+
+// HASH, MAC, HMAC and XAEAD.
+#[cfg(not(wg_core_opaque_crypto))]
+pub(crate) use named::{hash, hmac, mac, xopen, xseal};
+#[cfg(wg_core_opaque_crypto)]
+pub(crate) use opaque::{hash, hmac, mac, xopen, xseal};
+
+// AEAD.
+#[cfg(not(any(wg_core_opaque_crypto, feature = "ring")))]
+pub(crate) use named::{open, seal};
+#[cfg(wg_core_opaque_crypto)]
+pub(crate) use opaque::{open, seal};
+#[cfg(all(feature = "ring", not(wg_core_opaque_crypto)))]
+pub(crate) use ring::{open, seal};
+
+// DH.
+#[cfg(all(feature = "graviola", not(wg_core_opaque_crypto)))]
+pub(crate) use graviola::{dh, public_key};
+#[cfg(not(any(wg_core_opaque_crypto, feature = "graviola")))]
+pub(crate) use named::{dh, public_key};
+#[cfg(wg_core_opaque_crypto)]
+pub(crate) use opaque::{dh, public_key};
+
+/// The tag does not belong to the ciphertext under this key, nonce and associated data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Forged;
+
+/// Compares secrets or tags in time that depends on nothing but `N`.
+pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
+    a.as_slice().ct_eq(b.as_slice()).into()
+}
+
+/// The AEAD nonce: four zero bytes and the counter, little endian.
+#[cfg(not(wg_core_opaque_crypto))]
+fn nonce(counter: u64) -> [u8; 12] {
+    let [a, b, c, d, e, f, g, h] = counter.to_le_bytes();
+    [0, 0, 0, 0, a, b, c, d, e, f, g, h]
+}

@@ -1,0 +1,1 @@
+//! Known answers, Wycheproof, and one provider against the other.
