@@ -5,6 +5,8 @@ pub mod constants;
 mod crypto;
 mod keys;
 mod secret;
+mod tai64n;
 mod time;
 pub use keys::{KeyText, ParseKeyError, PresharedKey, PrivateKey, PublicKey};
+pub use tai64n::{ClockUnavailable, Increasing, Tai64n, Tai64nClock};
 pub use time::Instant;
