@@ -27,21 +27,18 @@ mod tests;
 
 use subtle::ConstantTimeEq;
 
-// HASH, MAC, HMAC and XAEAD.
 #[cfg(not(wg_core_opaque_crypto))]
 pub(crate) use named::{hash, hmac, mac, xopen, xseal};
 #[cfg(wg_core_opaque_crypto)]
 pub(crate) use opaque::{hash, hmac, mac, xopen, xseal};
 
-// AEAD.
 #[cfg(not(any(wg_core_opaque_crypto, feature = "ring")))]
-pub(crate) use named::{open, seal};
+use named as aead;
 #[cfg(wg_core_opaque_crypto)]
-pub(crate) use opaque::{open, seal};
+use opaque as aead;
 #[cfg(all(feature = "ring", not(wg_core_opaque_crypto)))]
-pub(crate) use ring::{open, seal};
+use ring as aead;
 
-// DH.
 #[cfg(all(feature = "graviola", not(wg_core_opaque_crypto)))]
 pub(crate) use graviola::{dh, public_key};
 #[cfg(not(any(wg_core_opaque_crypto, feature = "graviola")))]
@@ -58,8 +55,24 @@ pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
     a.as_slice().ct_eq(b.as_slice()).into()
 }
 
-/// The AEAD nonce: four zero bytes and the counter, little endian.
-#[cfg(not(wg_core_opaque_crypto))]
+/// AEAD: encrypts `buf` in place by ChaCha20-Poly1305 (RFC 8439) and returns the tag.
+pub(crate) fn seal(key: &[u8; 32], counter: u64, aad: &[u8], buf: &mut [u8]) -> [u8; 16] {
+    aead::seal(key, nonce(counter), aad, buf)
+}
+
+/// AEAD: checks the tag and only then decrypts `buf` in place. On [`Forged`] what is left
+/// in `buf` is unspecified, but no plaintext.
+pub(crate) fn open(
+    key: &[u8; 32],
+    counter: u64,
+    aad: &[u8],
+    buf: &mut [u8],
+    tag: &[u8; 16],
+) -> Result<(), Forged> {
+    aead::open(key, nonce(counter), aad, buf, tag)
+}
+
+/// Four zero bytes and the counter, little endian.
 fn nonce(counter: u64) -> [u8; 12] {
     let [a, b, c, d, e, f, g, h] = counter.to_le_bytes();
     [0, 0, 0, 0, a, b, c, d, e, f, g, h]

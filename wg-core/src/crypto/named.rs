@@ -6,7 +6,7 @@ use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, XChaCha20Poly1305};
 use x25519_dalek::{PublicKey, StaticSecret, X25519_BASEPOINT_BYTES};
 use zeroize::Zeroizing;
 
-use super::{Forged, nonce};
+use super::Forged;
 
 /// HASH: BLAKE2s-256 of the concatenated parts.
 pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 32] {
@@ -52,22 +52,23 @@ pub(crate) fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// AEAD: encrypts `buf` in place by ChaCha20-Poly1305 (RFC 8439) and returns the tag.
-pub(crate) fn seal(key: &[u8; 32], counter: u64, aad: &[u8], buf: &mut [u8]) -> [u8; 16] {
+pub(crate) fn seal(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], buf: &mut [u8]) -> [u8; 16] {
     let cipher = ChaCha20Poly1305::new(key.into());
-    let sealed = cipher.encrypt_inout_detached(&nonce(counter).into(), aad, (&mut *buf).into());
+    let sealed = cipher.encrypt_inout_detached(&nonce.into(), aad, (&mut *buf).into());
     tag_or_nothing(sealed, buf)
 }
 
-/// AEAD: checks the tag and only then decrypts `buf` in place.
+/// AEAD: checks the tag and only then decrypts `buf` in place. On [`Forged`] what is left
+/// in `buf` is unspecified, but no plaintext.
 pub(crate) fn open(
     key: &[u8; 32],
-    counter: u64,
+    nonce: [u8; 12],
     aad: &[u8],
     buf: &mut [u8],
     tag: &[u8; 16],
 ) -> Result<(), Forged> {
     ChaCha20Poly1305::new(key.into())
-        .decrypt_inout_detached(&nonce(counter).into(), aad, buf.into(), tag.into())
+        .decrypt_inout_detached(&nonce.into(), aad, buf.into(), tag.into())
         .map_err(|_| Forged)
 }
 
@@ -78,7 +79,8 @@ pub(crate) fn xseal(key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], buf: &mut [u8]
     tag_or_nothing(sealed, buf)
 }
 
-/// XAEAD: checks the tag and only then decrypts `buf` in place.
+/// XAEAD: checks the tag and only then decrypts `buf` in place. On [`Forged`] what is left
+/// in `buf` is unspecified, but no plaintext.
 pub(crate) fn xopen(
     key: &[u8; 32],
     nonce: &[u8; 24],

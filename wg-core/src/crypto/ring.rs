@@ -3,11 +3,11 @@
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
 
-use super::{Forged, nonce};
+use super::Forged;
 
 /// See [`super::named::seal`].
-pub(crate) fn seal(key: &[u8; 32], counter: u64, aad: &[u8], buf: &mut [u8]) -> [u8; 16] {
-    let nonce = Nonce::assume_unique_for_key(nonce(counter));
+pub(crate) fn seal(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], buf: &mut [u8]) -> [u8; 16] {
+    let nonce = Nonce::assume_unique_for_key(nonce);
     UnboundKey::new(&CHACHA20_POLY1305, key)
         .and_then(|key| {
             LessSafeKey::new(key).seal_in_place_separate_tag(nonce, Aad::from(aad), buf)
@@ -24,12 +24,12 @@ pub(crate) fn seal(key: &[u8; 32], counter: u64, aad: &[u8], buf: &mut [u8]) -> 
 /// See [`super::named::open`].
 pub(crate) fn open(
     key: &[u8; 32],
-    counter: u64,
+    nonce: [u8; 12],
     aad: &[u8],
     buf: &mut [u8],
     tag: &[u8; 16],
 ) -> Result<(), Forged> {
-    let nonce = Nonce::assume_unique_for_key(nonce(counter));
+    let nonce = Nonce::assume_unique_for_key(nonce);
     UnboundKey::new(&CHACHA20_POLY1305, key)
         .and_then(|key| {
             LessSafeKey::new(key)
