@@ -4,6 +4,7 @@
 pub mod constants;
 mod crypto;
 mod keys;
+mod replay;
 mod secret;
 mod tai64n;
 mod time;

@@ -1,4 +1,6 @@
 //! Known answers, Wycheproof, and each provider against the portable one.
+#![allow(unused_qualifications, reason = "which functions are in scope depends on the features")]
+#![allow(clippy::type_complexity, reason = "the signatures are what is compared")]
 
 extern crate std;
 
@@ -20,7 +22,6 @@ fn bytes(text: &str) -> Vec<u8> {
 }
 
 /// The functions of one AEAD provider.
-#[allow(clippy::type_complexity, reason = "the signatures are what is compared")]
 struct Aead {
     seal: fn(&[u8; 32], [u8; 12], &[u8], &mut [u8]) -> [u8; 16],
     open: fn(&[u8; 32], [u8; 12], &[u8], &mut [u8], &[u8; 16]) -> Result<(), Forged>,
@@ -38,7 +39,6 @@ struct Curve {
     dh: fn(&[u8; 32], &[u8; 32]) -> Option<zeroize::Zeroizing<[u8; 32]>>,
 }
 
-#[allow(unused_qualifications, reason = "which ones are in scope depends on the features")]
 const CURVES: &[Curve] = &[
     Curve { public_key: named::public_key, dh: named::dh },
     #[cfg(feature = "graviola")]
