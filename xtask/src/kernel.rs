@@ -1,0 +1,7 @@
+//! A Linux kernel with WireGuard in an emulator: the oracle of the interop suite.
+
+mod guest;
+mod image;
+
+pub(crate) use guest::{CommandId, Finished, GUEST_MAC, Guest};
+pub(crate) use image::Image;

@@ -1,0 +1,12 @@
+//! The virtual Ethernet between this process and the guest, and the hosts on our end of it.
+
+mod cable;
+mod inner;
+mod neighbours;
+mod pcap;
+mod wire;
+
+pub(crate) use cable::Cable;
+pub(crate) use inner::{EchoReply, Inner};
+pub(crate) use pcap::{LinkType, Pcap};
+pub(crate) use wire::{Datagram, Faults, Wire};

@@ -1,0 +1,149 @@
+//! What this machine needs, which of it is missing, and how to get it.
+
+pub(crate) mod apt;
+pub(crate) mod rust_src;
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{has_program, shown};
+
+/// Something outside the workspace that a task needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Boots the kernel of `interop` and `demo --kernel`.
+    Emulator,
+    /// Fetches and unpacks that kernel; both come with Debian and its descendants.
+    DebianPackages,
+    /// Checks licences, sources and duplicate crates.
+    CargoDeny,
+    /// The standard library's source, to build for microcontrollers with any toolchain.
+    RustSrc,
+    /// Formats and lints.
+    RustComponents,
+}
+
+/// Everything that `cargo xtask test` runs on.
+pub(crate) const ALL: &[Need] = &[
+    Need::Emulator,
+    Need::DebianPackages,
+    Need::RustComponents,
+    Need::RustSrc,
+    Need::CargoDeny,
+];
+
+/// What the kernel guest runs on.
+pub(crate) const KERNEL: &[Need] = &[Need::Emulator, Need::DebianPackages];
+
+/// A need that this machine does not meet.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    pub(crate) need: Need,
+    /// What is not there, and what it is for.
+    pub(crate) what: String,
+}
+
+impl Need {
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Emulator => (!has_program("qemu-system-x86_64"))
+                .then(|| "qemu-system-x86_64, which boots the Linux kernel".into()),
+            Self::DebianPackages => {
+                let programs: Vec<_> = ["apt-get", "dpkg", "tar", "xz"]
+                    .into_iter()
+                    .filter(|program| !has_program(program))
+                    .chain((!apt::KEYRING_FILE.is_file()).then_some("Debian's archive keys"))
+                    .collect();
+                (!programs.is_empty())
+                    .then(|| format!("{}, to fetch Debian packages", programs.join(", ")))
+            }
+            Self::CargoDeny => (!has_program("cargo-deny"))
+                .then(|| "cargo-deny, which checks licences and sources".into()),
+            Self::RustSrc => rust_src::missing(),
+            Self::RustComponents => {
+                let absent: Vec<_> = ["fmt", "clippy"]
+                    .into_iter()
+                    .filter(|tool| {
+                        let version = Command::new("cargo").args([tool, "--version"]).output();
+                        !version.is_ok_and(|output| output.status.success())
+                    })
+                    .collect();
+                (!absent.is_empty()).then(|| format!("cargo {}", absent.join(" and cargo ")))
+            }
+        }
+    }
+
+    fn install(self) -> Result<()> {
+        match self {
+            Self::Emulator => apt::install(&["qemu-system-x86"]),
+            Self::DebianPackages => {
+                if !has_program("apt-get") {
+                    bail!("this is not Debian or a descendant: apt-get and dpkg are needed");
+                }
+                apt::install(&["debian-archive-keyring", "tar", "xz-utils"])
+            }
+            Self::CargoDeny => run(Command::new("cargo").args([
+                "install",
+                "--locked",
+                "cargo-deny@0.20.2",
+                "--target-dir",
+                &crate::workspace::target_dir().join("cargo-deny").to_string_lossy(),
+            ])),
+            Self::RustSrc => rust_src::install(),
+            Self::RustComponents => {
+                run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
+            }
+        }
+    }
+}
+
+/// The needs that this machine does not meet.
+pub(crate) fn missing(needs: &[Need]) -> Vec<Missing> {
+    needs
+        .iter()
+        .filter_map(|&need| need.missing().map(|what| Missing { need, what }))
+        .collect()
+}
+
+/// Names everything missing and the one command that installs it; nothing missing is no error.
+pub(crate) fn require(needs: &[Need]) -> Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = missing.iter().map(|missing| format!("  - {}", missing.what)).collect();
+    bail!("this machine lacks:\n{}\nInstall it with: cargo xtask setup --install", list.join("\n"))
+}
+
+/// Installs whatever of `needs` is missing.
+pub(crate) fn install(needs: &[Need]) -> Result<()> {
+    for Missing { need, what } in missing(needs) {
+        println!("  installing {what}");
+        need.install().with_context(|| format!("cannot install {what}"))?;
+        if let Some(what) = need.missing() {
+            bail!("installed, but still missing: {what}");
+        }
+    }
+    Ok(())
+}
+
+/// `cargo xtask setup`.
+pub(crate) fn setup(install_missing: bool) -> Result<()> {
+    if install_missing {
+        install(ALL)?;
+    }
+    require(ALL)?;
+    println!("This machine has everything that `cargo xtask test` needs.");
+    Ok(())
+}
+
+/// Runs an installer with its output in view: it may ask for a password or take minutes.
+fn run(command: &mut Command) -> Result<()> {
+    println!("  $ {}", shown(command));
+    let status = command.status().with_context(|| format!("cannot run `{}`", shown(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", shown(command));
+    }
+    Ok(())
+}

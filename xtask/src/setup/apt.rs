@@ -1,0 +1,103 @@
+//! Debian packages: installed on this machine, or only unpacked into a folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{has_program, output_of};
+
+/// The keys that sign Debian's archive.
+pub(crate) static KEYRING_FILE: LazyLock<PathBuf> =
+    LazyLock::new(|| "/usr/share/keyrings/debian-archive-keyring.gpg".into());
+
+/// Installs packages on this machine, as root or through sudo.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let root = output_of(Command::new("id").arg("-u"))?.trim() == "0";
+    if !root && !has_program("sudo") {
+        bail!("needs root: run `apt-get install {}` as root", packages.join(" "));
+    }
+    let apt_get = || {
+        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+        if !root {
+            command.arg("apt-get");
+        }
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    // A fresh machine has no package lists, or stale ones.
+    super::run(apt_get().args(["-qq", "update"]))?;
+    super::run(apt_get().args(["-qq", "-y", "--no-install-recommends", "install"]).args(packages))
+}
+
+/// A Debian release seen through package lists of our own, so that the guest's packages are
+/// the same on every machine, without root and without touching its configuration.
+pub(crate) struct Release {
+    dir: PathBuf,
+}
+
+impl Release {
+    /// Fetches the package lists named in `sources` (lines of sources.list without the
+    /// `deb`), keeping them in `dir`.
+    pub(crate) fn update(dir: &Path, sources: &[&str]) -> Result<Self> {
+        for folder in ["state/lists/partial", "cache/archives/partial"] {
+            std::fs::create_dir_all(dir.join(folder))?;
+        }
+        std::fs::write(dir.join("state/status"), "")?;
+        let lines: Vec<_> = sources
+            .iter()
+            .map(|source| format!("deb [signed-by={}] {source}\n", KEYRING_FILE.display()))
+            .collect();
+        std::fs::write(dir.join("sources.list"), lines.concat())?;
+        let release = Self { dir: dir.to_owned() };
+        output_of(release.apt("apt-get").arg("update"))
+            .context("cannot fetch Debian's package lists: is deb.debian.org reachable?")?;
+        Ok(release)
+    }
+
+    /// What `package` depends on first: the real package behind a meta package.
+    pub(crate) fn dependency_of(&self, package: &str) -> Result<String> {
+        let depends = output_of(self.apt("apt-cache").args(["depends", "--important", package]))?;
+        depends
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Depends: "))
+            .map(str::to_owned)
+            .with_context(|| format!("Debian's {package} depends on nothing:\n{depends}"))
+    }
+
+    /// Downloads `packages` and unpacks them into `into`.
+    pub(crate) fn unpack(&self, packages: &[&str], into: &Path) -> Result<()> {
+        let downloads = tempfile::tempdir_in(&self.dir)?;
+        output_of(
+            self.apt("apt-get").arg("download").args(packages).current_dir(downloads.path()),
+        )?;
+        std::fs::create_dir_all(into)?;
+        for entry in std::fs::read_dir(downloads.path())? {
+            output_of(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(into))?;
+        }
+        Ok(())
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let dir = self.dir.display();
+        let options = [
+            format!("Dir::State={dir}/state"),
+            format!("Dir::State::status={dir}/state/status"),
+            format!("Dir::Cache={dir}/cache"),
+            format!("Dir::Etc::sourcelist={dir}/sources.list"),
+            "Dir::Etc::sourceparts=-".into(),
+            "APT::Architecture=amd64".into(),
+            "Acquire::Languages=none".into(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
+            "Acquire::Retries=3".into(),
+            // The downloads lie where apt's own user may not look.
+            "APT::Sandbox::User=root".into(),
+        ];
+        for option in options {
+            command.arg("-o").arg(option);
+        }
+        command
+    }
+}
