@@ -1,5 +1,7 @@
 //! Monotonic time, always an argument.
 
+use core::fmt;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 /// A point in monotonic time: microseconds since any origin, such as boot.
@@ -7,49 +9,59 @@ use core::time::Duration;
 /// The clock behind it must never step back and must count time asleep, because the ages of
 /// keys are measured with it. 64 bits of microseconds last for half a million years, so
 /// nothing here wraps; sums stop at the greatest value instead.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
-    micros: u64,
+    /// One more than the microseconds, so that `Option<Instant>` costs no more than an `Instant`.
+    micros_plus_one: NonZeroU64,
 }
 
 impl Instant {
     /// The origin. An ordinary time: boards boot at it.
-    pub const ZERO: Self = Self { micros: 0 };
+    pub const ZERO: Self = Self { micros_plus_one: NonZeroU64::MIN };
+    /// The greatest instant.
+    pub const MAX: Self = Self { micros_plus_one: NonZeroU64::MAX };
 
     /// Creates an instant from microseconds since the origin.
     pub const fn from_micros(micros: u64) -> Self {
-        Self { micros }
+        Self { micros_plus_one: NonZeroU64::MIN.saturating_add(micros) }
     }
 
     /// Creates an instant from milliseconds since the origin.
     pub const fn from_millis(millis: u64) -> Self {
-        Self { micros: millis.saturating_mul(1_000) }
+        Self::from_micros(millis.saturating_mul(1_000))
     }
 
     /// Creates an instant from seconds since the origin.
     pub const fn from_secs(secs: u64) -> Self {
-        Self { micros: secs.saturating_mul(1_000_000) }
+        Self::from_micros(secs.saturating_mul(1_000_000))
     }
 
     /// Microseconds since the origin.
     pub const fn as_micros(self) -> u64 {
-        self.micros
+        self.micros_plus_one.get() - 1
     }
 
     /// The time from `earlier` to `self`, zero when `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.micros.saturating_sub(earlier.micros))
+        Duration::from_micros(self.as_micros().saturating_sub(earlier.as_micros()))
     }
 
     /// The instant `duration` later, or the greatest instant.
     pub const fn saturating_add(self, duration: Duration) -> Self {
-        Self { micros: self.micros.saturating_add(whole_micros(duration)) }
+        Self { micros_plus_one: self.micros_plus_one.saturating_add(whole_micros(duration)) }
     }
 
     /// Whether something that began at `birth` is `age` old or older. Inclusive, like every
     /// age test of the protocol.
     pub const fn has_reached(self, birth: Self, age: Duration) -> bool {
-        birth.saturating_add(age).micros <= self.micros
+        birth.saturating_add(age).as_micros() <= self.as_micros()
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.as_micros();
+        write!(f, "{}.{:06}s", micros / 1_000_000, micros % 1_000_000)
     }
 }
 
@@ -73,6 +85,8 @@ mod tests {
     #[test]
     fn nothing_wraps_at_either_end() {
         let end = Instant::from_micros(u64::MAX);
+        assert_eq!(end, Instant::MAX);
+        assert_eq!(Instant::from_micros(u64::MAX - 1).as_micros(), u64::MAX - 1);
         assert_eq!(end.saturating_add(Duration::MAX), end);
         assert_eq!(Instant::from_secs(u64::MAX), end);
         assert_eq!(Instant::ZERO.saturating_since(end), Duration::ZERO);

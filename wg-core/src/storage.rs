@@ -1,0 +1,5 @@
+//! The memory of a device, which belongs to the caller.
+
+mod table;
+
+pub(crate) use table::Table;
