@@ -275,10 +275,10 @@ impl fmt::Display for ParseKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length { expected: BASE64_LEN, found } => {
-                write!(f, "the key is {found} characters long, expected 44 of base64")
+                write!(f, "the key has the length {found}, expected 44 characters of base64")
             }
             Self::Length { expected, found } => {
-                write!(f, "the key is {found} characters long, expected {expected} of hex")
+                write!(f, "the key has the length {found}, expected {expected} characters of hex")
             }
             Self::Base64 => f.write_str(
                 "the key is not base64 of 32 bytes, expected 43 of A-Z a-z 0-9 + / and one =",

@@ -1,0 +1,175 @@
+//! What is wrong with a configuration, and where.
+
+use core::fmt;
+
+use super::lines::Section;
+use crate::keys::ParseKeyError;
+
+/// The first thing that is wrong with a configuration.
+///
+/// It holds no part of the text, so it can be logged: a key that stands in the wrong place is
+/// not repeated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column where the wrong part begins, in characters from 1.
+    pub column: u32,
+    /// What is wrong there.
+    pub kind: ParseErrorKind,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.kind)
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+/// What is wrong with a configuration or with one value of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ParseErrorKind {
+    /// A line begins with `[` and does not end with `]`.
+    HeaderEnd,
+    /// A section has another name than the two.
+    UnknownSection,
+    /// A line is not a section and has no `=`.
+    NoEqualsSign,
+    /// A key stands before the first section.
+    NoSection,
+    /// A key has a name that no key of its section has.
+    UnknownKey(Section),
+    /// A key of the other section stands in this one.
+    OtherSection(Section),
+    /// A key that may stand in a section once stands there again.
+    RepeatedKey,
+    /// Nothing stands after the `=`.
+    NoValue,
+    /// There is no `[Interface]`.
+    NoInterface,
+    /// There is a second `[Interface]`.
+    SecondInterface,
+    /// The `[Interface]` has no `PrivateKey`.
+    NoPrivateKey,
+    /// The `[Peer]` has no `PublicKey`.
+    NoPublicKey,
+    /// The `[Peer]` has the `PublicKey` of an earlier one.
+    RepeatedPeer,
+    /// A key is not 32 bytes in base64.
+    Key(ParseKeyError),
+    /// A `ListenPort` is not a port.
+    ListenPort,
+    /// A `FwMark` is not a 32-bit number.
+    FwMark,
+    /// An `MTU` is not the size of an IP packet.
+    Mtu,
+    /// A `DNS` server is not an address, and no domain either.
+    Dns,
+    /// An address is not an IP address.
+    Address,
+    /// A prefix length is not from 0 to this.
+    PrefixLength(u8),
+    /// An address begins with `+` or `-`.
+    SignedAddress,
+    /// An endpoint's `[` has no `]`.
+    EndpointBracket,
+    /// What stands in an endpoint's brackets is not an IPv6 address.
+    EndpointIpv6,
+    /// An endpoint is an IPv6 address without brackets.
+    EndpointNoBrackets,
+    /// An endpoint's host is not an IPv4 address, and no name either.
+    EndpointHost,
+    /// An endpoint has no port.
+    EndpointNoPort,
+    /// An endpoint's port is not a port that can be sent to.
+    EndpointPort,
+    /// A `PersistentKeepalive` is not a time.
+    PersistentKeepalive,
+}
+
+impl fmt::Display for ParseErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HeaderEnd => "the section has no end, expected ] after its name",
+            Self::UnknownSection => "the section is unknown, expected [Interface] or [Peer]",
+            Self::NoEqualsSign => {
+                "the line is not understood, expected [Section], Key = value or # comment"
+            }
+            Self::NoSection => "the key is in no section, expected [Interface] or [Peer] before it",
+            Self::UnknownKey(Section::Interface) => {
+                "the key is unknown, expected PrivateKey, ListenPort, FwMark, Address, DNS, MTU, \
+                 Table, SaveConfig, PreUp, PostUp, PreDown or PostDown in [Interface]"
+            }
+            Self::UnknownKey(Section::Peer) => {
+                "the key is unknown, expected PublicKey, PresharedKey, AllowedIPs, Endpoint or \
+                 PersistentKeepalive in [Peer]"
+            }
+            Self::OtherSection(Section::Interface) => {
+                "the key is in [Interface], expected it in [Peer]"
+            }
+            Self::OtherSection(Section::Peer) => "the key is in [Peer], expected it in [Interface]",
+            Self::RepeatedKey => "the key is repeated, expected it once in a section",
+            Self::NoValue => "the key has no value, expected one after =",
+            Self::NoInterface => "there is no [Interface], expected one",
+            Self::SecondInterface => "there is a second [Interface], expected one",
+            Self::NoPrivateKey => "the [Interface] has no PrivateKey, expected one",
+            Self::NoPublicKey => "the [Peer] has no PublicKey, expected one",
+            Self::RepeatedPeer => "the [Peer] is repeated, expected each PublicKey once",
+            Self::Key(error) => return error.fmt(f),
+            Self::ListenPort => "the port is wrong, expected a number from 0 to 65535",
+            Self::FwMark => "the mark is wrong, expected off or a number of 32 bits, decimal or 0x",
+            Self::Mtu => "the MTU is wrong, expected a number from 68 to 65535",
+            Self::Dns => "the DNS server is wrong, expected an IP address or a search domain",
+            Self::Address => "the address is wrong, expected an IPv4 or IPv6 address",
+            Self::PrefixLength(max) => {
+                return write!(f, "the prefix length is wrong, expected a number from 0 to {max}");
+            }
+            Self::SignedAddress => "the address has a sign, expected the whole list without + or -",
+            Self::EndpointBracket => "the endpoint has no ], expected [IPv6 address]:port",
+            Self::EndpointIpv6 => "the endpoint is wrong, expected an IPv6 address in the brackets",
+            Self::EndpointNoBrackets => {
+                "the endpoint has no brackets, expected [IPv6 address]:port"
+            }
+            Self::EndpointHost => "the host is wrong, expected an IP address or a name",
+            Self::EndpointNoPort => "the endpoint has no port, expected host:port",
+            Self::EndpointPort => "the port is wrong, expected a number from 1 to 65535",
+            Self::PersistentKeepalive => {
+                "the keepalive is wrong, expected off or seconds from 0 to 65535"
+            }
+        })
+    }
+}
+
+impl core::error::Error for ParseErrorKind {}
+
+/// What is wrong with a part of the text. The part itself says where it is.
+#[derive(Clone, Copy)]
+pub(super) struct Fault<'t> {
+    part: &'t str,
+    pub(super) kind: ParseErrorKind,
+}
+
+impl<'t> Fault<'t> {
+    pub(super) const fn new(part: &'t str, kind: ParseErrorKind) -> Self {
+        Self { part, kind }
+    }
+
+    /// Finds the line and column in the `text` of which the part is a slice.
+    pub(super) fn locate(self, text: &str) -> ParseError {
+        let offset = self.part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+        let before = text.get(..offset).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        ParseError {
+            line: one_more(before.matches('\n').count()),
+            column: one_more(line.chars().count()),
+            kind: self.kind,
+        }
+    }
+}
+
+fn one_more(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1)
+}

@@ -1,0 +1,160 @@
+//! What the values of the keys mean.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
+
+use super::address::HostPort;
+use super::error::{Fault, ParseErrorKind};
+use super::lines::{Key, Pair};
+use crate::ip::{AllowedIp, ParseAllowedIpError};
+use crate::keys::{ParseKeyError, PrivateKey};
+
+/// The parts of a list, separated by commas.
+pub(super) fn list(value: &str) -> impl Iterator<Item = &str> + Clone {
+    // An empty list has no parts; an empty part in a longer list is a mistake.
+    value.split(',').map(str::trim_ascii).filter(move |_| !value.is_empty())
+}
+
+/// Whether the value of `pair` means something.
+pub(super) fn check<'t>(pair: &Pair<'t>) -> Result<(), Fault<'t>> {
+    let value = pair.value;
+    match pair.key {
+        Key::PrivateKey => private_key(value).map(drop),
+        Key::PublicKey | Key::PresharedKey => key::<crate::PresharedKey>(value).map(drop),
+        Key::ListenPort => listen_port(value).map(drop),
+        Key::FwMark => fw_mark(value).map(drop),
+        Key::Mtu => mtu(value).map(drop),
+        Key::Endpoint => endpoint(value).map(drop),
+        Key::PersistentKeepalive => persistent_keepalive(value).map(drop),
+        Key::Address | Key::AllowedIps => {
+            list(value).try_for_each(|part| allowed_ip(part).map(drop))
+        }
+        Key::Dns => list(value).try_for_each(|part| dns(part).map(drop)),
+        Key::Table | Key::SaveConfig => Ok(()),
+        Key::PreUp | Key::PostUp | Key::PreDown | Key::PostDown => Ok(()),
+    }
+}
+
+pub(super) fn key<K: FromStr<Err = ParseKeyError>>(text: &str) -> Result<K, Fault<'_>> {
+    text.parse().map_err(|error| Fault::new(text, ParseErrorKind::Key(error)))
+}
+
+/// A private key, or `None` for the all-zero key, which is no identity.
+pub(super) fn private_key(text: &str) -> Result<Option<PrivateKey>, Fault<'_>> {
+    match text.parse() {
+        Ok(key) => Ok(Some(key)),
+        Err(ParseKeyError::Zero) => Ok(None),
+        Err(error) => Err(Fault::new(text, ParseErrorKind::Key(error))),
+    }
+}
+
+pub(super) fn listen_port(text: &str) -> Result<u16, Fault<'_>> {
+    decimal(text).ok_or(Fault::new(text, ParseErrorKind::ListenPort))
+}
+
+pub(super) fn mtu(text: &str) -> Result<u16, Fault<'_>> {
+    // Every link must carry 68 bytes (RFC 791, section 3.2).
+    decimal(text).filter(|&mtu| mtu >= 68).ok_or(Fault::new(text, ParseErrorKind::Mtu))
+}
+
+pub(super) fn persistent_keepalive(text: &str) -> Result<u16, Fault<'_>> {
+    off_or(text, decimal).ok_or(Fault::new(text, ParseErrorKind::PersistentKeepalive))
+}
+
+pub(super) fn fw_mark(text: &str) -> Result<u32, Fault<'_>> {
+    let number = |text: &str| match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(hex) if !hex.starts_with('+') => u32::from_str_radix(hex, 16).ok(),
+        Some(_) => None,
+        None => decimal(text),
+    };
+    off_or(text, number).ok_or(Fault::new(text, ParseErrorKind::FwMark))
+}
+
+/// A name server.
+pub(super) enum Dns<'t> {
+    Server(IpAddr),
+    /// A domain to look up short names in.
+    Search(&'t str),
+}
+
+pub(super) fn dns(text: &str) -> Result<Dns<'_>, Fault<'_>> {
+    match text.parse() {
+        Ok(server) => Ok(Dns::Server(server)),
+        Err(_) if is_name(text) => Ok(Dns::Search(text)),
+        Err(_) => Err(Fault::new(text, ParseErrorKind::Dns)),
+    }
+}
+
+pub(super) fn allowed_ip(text: &str) -> Result<AllowedIp, Fault<'_>> {
+    if text.starts_with(['+', '-']) {
+        return Err(Fault::new(text, ParseErrorKind::SignedAddress));
+    }
+    text.parse().map_err(|error| match error {
+        ParseAllowedIpError::Address => Fault::new(text, ParseErrorKind::Address),
+        ParseAllowedIpError::PrefixLength { max } => {
+            let length = text.split_once('/').map_or(text, |(_, length)| length);
+            Fault::new(length, ParseErrorKind::PrefixLength(max))
+        }
+    })
+}
+
+pub(super) fn endpoint(text: &str) -> Result<HostPort<'_>, Fault<'_>> {
+    let fault = Fault::new;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, port) =
+                bracketed.split_once(']').ok_or(fault(text, ParseErrorKind::EndpointBracket))?;
+            if !is_ipv6_with_scope(host) {
+                return Err(fault(host, ParseErrorKind::EndpointIpv6));
+            }
+            let port = port.trim_ascii_start();
+            (host, port.strip_prefix(':').ok_or(fault(port, ParseErrorKind::EndpointNoPort))?)
+        }
+        None => {
+            if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
+                return Err(fault(text, ParseErrorKind::EndpointNoBrackets));
+            }
+            let (host, port) =
+                text.split_once(':').ok_or(fault(text, ParseErrorKind::EndpointNoPort))?;
+            let host = host.trim_ascii_end();
+            if host.parse::<Ipv4Addr>().is_err() && !is_name(host) {
+                return Err(fault(host, ParseErrorKind::EndpointHost));
+            }
+            (host, port)
+        }
+    };
+    let port = port.trim_ascii_start();
+    match decimal(port) {
+        Some(port @ 1..) => Ok(HostPort { host, port }),
+        _ => Err(fault(port, ParseErrorKind::EndpointPort)),
+    }
+}
+
+fn is_ipv6_with_scope(host: &str) -> bool {
+    let (addr, scope) = host.split_once('%').unwrap_or((host, "0"));
+    addr.parse::<Ipv6Addr>().is_ok()
+        && !scope.is_empty()
+        && scope.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether DNS can know the name. A last label of digits would be an IPv4 address mistyped.
+fn is_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let top = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && !top.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn off_or<N: From<u8>>(text: &str, number: impl FnOnce(&str) -> Option<N>) -> Option<N> {
+    if text.eq_ignore_ascii_case("off") { Some(N::from(0)) } else { number(text) }
+}
+
+/// A number of decimal digits alone: `FromStr` would take a sign as well.
+fn decimal<N: FromStr>(text: &str) -> Option<N> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
+}
