@@ -51,7 +51,7 @@ pub use lines::Section;
 use crate::ip::AllowedIp;
 use crate::keys::{PresharedKey, PrivateKey, PublicKey};
 use error::Fault;
-use lines::{Key, Line, Lines, Pair};
+use lines::{Keyword, Line, Lines, Pair};
 use value::{Dns, list};
 
 /// A valid configuration, still in its text.
@@ -80,32 +80,32 @@ impl<'t> Config<'t> {
 
     /// Our private key, or `None` when it is given as all zero: no identity.
     pub fn private_key(&self) -> Option<PrivateKey> {
-        self.interface_value(Key::PrivateKey, value::private_key).flatten()
+        self.interface_value(Keyword::PrivateKey, value::private_key).flatten()
     }
 
     /// The UDP port to listen on; 0, also when it is not given, for any free one.
     pub fn listen_port(&self) -> u16 {
-        self.interface_value(Key::ListenPort, value::listen_port).unwrap_or(0)
+        self.interface_value(Keyword::ListenPort, value::listen_port).unwrap_or(0)
     }
 
     /// The mark for our own datagrams; 0 for none.
     pub fn fw_mark(&self) -> u32 {
-        self.interface_value(Key::FwMark, value::fw_mark).unwrap_or(0)
+        self.interface_value(Keyword::FwMark, value::fw_mark).unwrap_or(0)
     }
 
     /// The largest IP packet inside the tunnel, in bytes, when it is given.
     pub fn mtu(&self) -> Option<u16> {
-        self.interface_value(Key::Mtu, value::mtu)
+        self.interface_value(Keyword::Mtu, value::mtu)
     }
 
     /// Our addresses inside the tunnel, in order.
     pub fn addresses(&self) -> impl Iterator<Item = InterfaceAddress> + Clone + use<'t> {
-        self.interface.values(Key::Address).flat_map(list).filter_map(|part| part.parse().ok())
+        self.interface.values(Keyword::Address).flat_map(list).filter_map(|part| part.parse().ok())
     }
 
     /// The name servers to use while the tunnel is up, in order.
     pub fn dns_servers(&self) -> impl Iterator<Item = IpAddr> + Clone + use<'t> {
-        let parts = self.interface.values(Key::Dns).flat_map(list);
+        let parts = self.interface.values(Keyword::Dns).flat_map(list);
         parts.filter_map(|part| match value::dns(part) {
             Ok(Dns::Server(addr)) => Some(addr),
             _ => None,
@@ -114,7 +114,7 @@ impl<'t> Config<'t> {
 
     /// The domains in which short names are looked up, in order; they stand among the `DNS`.
     pub fn dns_search(&self) -> impl Iterator<Item = &'t str> + Clone + use<'t> {
-        let parts = self.interface.values(Key::Dns).flat_map(list);
+        let parts = self.interface.values(Keyword::Dns).flat_map(list);
         parts.filter_map(|part| match value::dns(part) {
             Ok(Dns::Search(domain)) => Some(domain),
             _ => None,
@@ -127,7 +127,7 @@ impl<'t> Config<'t> {
     pub fn host_settings(&self) -> impl Iterator<Item = (&'static str, &'t str)> + Clone + use<'t> {
         self.interface
             .pairs()
-            .filter(|pair| pair.key.is_for_host())
+            .filter(|pair| pair.keyword.is_for_host())
             .map(|pair| (pair.spelling, pair.value))
     }
 
@@ -138,10 +138,10 @@ impl<'t> Config<'t> {
 
     fn interface_value<T>(
         &self,
-        key: Key,
+        keyword: Keyword,
         read: impl FnOnce(&'t str) -> Result<T, Fault<'t>>,
     ) -> Option<T> {
-        self.interface.values(key).next().and_then(|text| read(text).ok())
+        self.interface.values(keyword).next().and_then(|text| read(text).ok())
     }
 }
 
@@ -164,7 +164,7 @@ impl<'t> Iterator for Peers<'t> {
         loop {
             if let Ok(Line::Header(Section::Peer, _)) = self.lines.next()? {
                 let lines = self.lines.clone();
-                let public_key = lines.values(Key::PublicKey).next()?.parse().ok()?;
+                let public_key = lines.values(Keyword::PublicKey).next()?.parse().ok()?;
                 return Some(Peer { public_key, lines });
             }
         }
@@ -187,27 +187,31 @@ impl<'t> Peer<'t> {
 
     /// The key shared with the peer, or [`PresharedKey::NONE`].
     pub fn preshared_key(&self) -> PresharedKey {
-        self.value(Key::PresharedKey, value::key).unwrap_or(PresharedKey::NONE)
+        self.value(Keyword::PresharedKey, value::key).unwrap_or(PresharedKey::NONE)
     }
 
     /// Where the peer is reached, unless it is to come to us.
     pub fn endpoint(&self) -> Option<HostPort<'t>> {
-        self.value(Key::Endpoint, value::endpoint)
+        self.value(Keyword::Endpoint, value::endpoint)
     }
 
     /// Seconds after which an idle path is kept open with a packet; 0 for never.
     pub fn persistent_keepalive(&self) -> u16 {
-        self.value(Key::PersistentKeepalive, value::persistent_keepalive).unwrap_or(0)
+        self.value(Keyword::PersistentKeepalive, value::persistent_keepalive).unwrap_or(0)
     }
 
     /// The addresses behind the peer, in order, host bits masked.
     pub fn allowed_ips(&self) -> impl Iterator<Item = AllowedIp> + Clone + use<'t> {
-        let parts = self.lines.values(Key::AllowedIps).flat_map(list);
+        let parts = self.lines.values(Keyword::AllowedIps).flat_map(list);
         parts.filter_map(|part| value::allowed_ip(part).ok())
     }
 
-    fn value<T>(&self, key: Key, read: impl FnOnce(&'t str) -> Result<T, Fault<'t>>) -> Option<T> {
-        self.lines.values(key).next().and_then(|text| read(text).ok())
+    fn value<T>(
+        &self,
+        keyword: Keyword,
+        read: impl FnOnce(&'t str) -> Result<T, Fault<'t>>,
+    ) -> Option<T> {
+        self.lines.values(keyword).next().and_then(|text| read(text).ok())
     }
 }
 
@@ -242,7 +246,7 @@ fn check(text: &str) -> Result<Lines<'_>, Fault<'_>> {
                     section.note(&pair)?;
                 }
                 value::check(&pair)?;
-                if pair.key == Key::PublicKey {
+                if pair.keyword == Keyword::PublicKey {
                     let public_key: PublicKey = value::key(pair.value)?;
                     let mut earlier = Peers { lines: Lines::new(text) }.take(earlier_peers);
                     if earlier.any(|peer| peer.public_key == public_key) {
@@ -255,7 +259,7 @@ fn check(text: &str) -> Result<Lines<'_>, Fault<'_>> {
     if let Some(last) = section {
         last.close()?;
     }
-    interface.ok_or(Fault::new(text, ParseErrorKind::NoInterface))
+    interface.ok_or_else(|| Fault::new(text, ParseErrorKind::NoInterface))
 }
 
 /// The section that is being checked.
@@ -269,26 +273,26 @@ struct OpenSection<'t> {
 
 impl<'t> OpenSection<'t> {
     fn note(&mut self, pair: &Pair<'t>) -> Result<(), Fault<'t>> {
-        if self.has(pair.key) && !pair.key.repeats() {
+        if self.has(pair.keyword) && !pair.keyword.repeats() {
             return Err(Fault::new(pair.name, ParseErrorKind::RepeatedKey));
         }
-        self.seen |= bit(pair.key);
+        self.seen |= bit(pair.keyword);
         Ok(())
     }
 
     fn close(&self) -> Result<(), Fault<'t>> {
         let (required, missing) = match self.kind {
-            Section::Interface => (Key::PrivateKey, ParseErrorKind::NoPrivateKey),
-            Section::Peer => (Key::PublicKey, ParseErrorKind::NoPublicKey),
+            Section::Interface => (Keyword::PrivateKey, ParseErrorKind::NoPrivateKey),
+            Section::Peer => (Keyword::PublicKey, ParseErrorKind::NoPublicKey),
         };
         if self.has(required) { Ok(()) } else { Err(Fault::new(self.header, missing)) }
     }
 
-    const fn has(&self, key: Key) -> bool {
-        self.seen & bit(key) != 0
+    const fn has(&self, keyword: Keyword) -> bool {
+        self.seen & bit(keyword) != 0
     }
 }
 
-const fn bit(key: Key) -> u32 {
-    1_u32.unbounded_shl(key as u32)
+const fn bit(keyword: Keyword) -> u32 {
+    1_u32.unbounded_shl(keyword as u32)
 }

@@ -12,7 +12,7 @@ pub enum Section {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum Keyword {
     PrivateKey,
     ListenPort,
     FwMark,
@@ -33,27 +33,27 @@ pub(super) enum Key {
 }
 
 /// Where each key belongs, and how it is printed.
-const KEYS: [(Key, Section, &str); 17] = [
-    (Key::PrivateKey, Section::Interface, "PrivateKey"),
-    (Key::ListenPort, Section::Interface, "ListenPort"),
-    (Key::FwMark, Section::Interface, "FwMark"),
-    (Key::Address, Section::Interface, "Address"),
-    (Key::Dns, Section::Interface, "DNS"),
-    (Key::Mtu, Section::Interface, "MTU"),
-    (Key::Table, Section::Interface, "Table"),
-    (Key::SaveConfig, Section::Interface, "SaveConfig"),
-    (Key::PreUp, Section::Interface, "PreUp"),
-    (Key::PostUp, Section::Interface, "PostUp"),
-    (Key::PreDown, Section::Interface, "PreDown"),
-    (Key::PostDown, Section::Interface, "PostDown"),
-    (Key::PublicKey, Section::Peer, "PublicKey"),
-    (Key::PresharedKey, Section::Peer, "PresharedKey"),
-    (Key::AllowedIps, Section::Peer, "AllowedIPs"),
-    (Key::Endpoint, Section::Peer, "Endpoint"),
-    (Key::PersistentKeepalive, Section::Peer, "PersistentKeepalive"),
+const KEYWORDS: [(Keyword, Section, &str); 17] = [
+    (Keyword::PrivateKey, Section::Interface, "PrivateKey"),
+    (Keyword::ListenPort, Section::Interface, "ListenPort"),
+    (Keyword::FwMark, Section::Interface, "FwMark"),
+    (Keyword::Address, Section::Interface, "Address"),
+    (Keyword::Dns, Section::Interface, "DNS"),
+    (Keyword::Mtu, Section::Interface, "MTU"),
+    (Keyword::Table, Section::Interface, "Table"),
+    (Keyword::SaveConfig, Section::Interface, "SaveConfig"),
+    (Keyword::PreUp, Section::Interface, "PreUp"),
+    (Keyword::PostUp, Section::Interface, "PostUp"),
+    (Keyword::PreDown, Section::Interface, "PreDown"),
+    (Keyword::PostDown, Section::Interface, "PostDown"),
+    (Keyword::PublicKey, Section::Peer, "PublicKey"),
+    (Keyword::PresharedKey, Section::Peer, "PresharedKey"),
+    (Keyword::AllowedIps, Section::Peer, "AllowedIPs"),
+    (Keyword::Endpoint, Section::Peer, "Endpoint"),
+    (Keyword::PersistentKeepalive, Section::Peer, "PersistentKeepalive"),
 ];
 
-impl Key {
+impl Keyword {
     /// Whether the key may stand in one section more than once.
     pub(super) const fn repeats(self) -> bool {
         matches!(self, Self::Address | Self::Dns | Self::AllowedIps) || self.is_command()
@@ -78,7 +78,7 @@ pub(super) enum Line<'t> {
 
 /// `Key = value`, without space around either.
 pub(super) struct Pair<'t> {
-    pub(super) key: Key,
+    pub(super) keyword: Keyword,
     /// The key as it is usually spelled.
     pub(super) spelling: &'static str,
     /// The key as it is written here.
@@ -106,16 +106,19 @@ impl<'t> Lines<'t> {
         })
     }
 
-    /// The values of `key` up to the next header.
-    pub(super) fn values(&self, key: Key) -> impl Iterator<Item = &'t str> + Clone + use<'t> {
-        self.pairs().filter(move |pair| pair.key == key).map(|pair| pair.value)
+    /// The values of one key up to the next header.
+    pub(super) fn values(
+        &self,
+        keyword: Keyword,
+    ) -> impl Iterator<Item = &'t str> + Clone + use<'t> {
+        self.pairs().filter(move |pair| pair.keyword == keyword).map(|pair| pair.value)
     }
 
     fn header(&mut self, line: &'t str) -> Result<Line<'t>, Fault<'t>> {
         let name = line
             .strip_prefix('[')
             .and_then(|line| line.strip_suffix(']'))
-            .ok_or(Fault::new(line, ParseErrorKind::HeaderEnd))?
+            .ok_or_else(|| Fault::new(line, ParseErrorKind::HeaderEnd))?
             .trim_ascii();
         let section = if name.eq_ignore_ascii_case("Interface") {
             Section::Interface
@@ -130,21 +133,21 @@ impl<'t> Lines<'t> {
 
     fn pair(&self, line: &'t str) -> Result<Line<'t>, Fault<'t>> {
         let (name, value) =
-            line.split_once('=').ok_or(Fault::new(line, ParseErrorKind::NoEqualsSign))?;
+            line.split_once('=').ok_or_else(|| Fault::new(line, ParseErrorKind::NoEqualsSign))?;
         let (name, value) = (name.trim_ascii(), value.trim_ascii());
-        let section = self.section.ok_or(Fault::new(name, ParseErrorKind::NoSection))?;
-        let &(key, belongs, spelling) = KEYS
+        let section = self.section.ok_or_else(|| Fault::new(name, ParseErrorKind::NoSection))?;
+        let &(keyword, belongs, spelling) = KEYWORDS
             .iter()
             .find(|(.., spelling)| name.eq_ignore_ascii_case(spelling))
-            .ok_or(Fault::new(name, ParseErrorKind::UnknownKey(section)))?;
+            .ok_or_else(|| Fault::new(name, ParseErrorKind::UnknownKey(section)))?;
         if belongs != section {
             return Err(Fault::new(name, ParseErrorKind::OtherSection(section)));
         }
         // A peer may well be given no addresses, and then the empty list says so.
-        if value.is_empty() && key != Key::AllowedIps {
+        if value.is_empty() && keyword != Keyword::AllowedIps {
             return Err(Fault::new(value, ParseErrorKind::NoValue));
         }
-        Ok(Line::Pair(Pair { key, spelling, name, value }))
+        Ok(Line::Pair(Pair { keyword, spelling, name, value }))
     }
 }
 

@@ -5,9 +5,9 @@ use core::str::FromStr;
 
 use super::address::HostPort;
 use super::error::{Fault, ParseErrorKind};
-use super::lines::{Key, Pair};
+use super::lines::{Keyword, Pair};
 use crate::ip::{AllowedIp, ParseAllowedIpError};
-use crate::keys::{ParseKeyError, PrivateKey};
+use crate::keys::{ParseKeyError, PresharedKey, PrivateKey, PublicKey};
 
 /// The parts of a list, separated by commas.
 pub(super) fn list(value: &str) -> impl Iterator<Item = &str> + Clone {
@@ -18,20 +18,21 @@ pub(super) fn list(value: &str) -> impl Iterator<Item = &str> + Clone {
 /// Whether the value of `pair` means something.
 pub(super) fn check<'t>(pair: &Pair<'t>) -> Result<(), Fault<'t>> {
     let value = pair.value;
-    match pair.key {
-        Key::PrivateKey => private_key(value).map(drop),
-        Key::PublicKey | Key::PresharedKey => key::<crate::PresharedKey>(value).map(drop),
-        Key::ListenPort => listen_port(value).map(drop),
-        Key::FwMark => fw_mark(value).map(drop),
-        Key::Mtu => mtu(value).map(drop),
-        Key::Endpoint => endpoint(value).map(drop),
-        Key::PersistentKeepalive => persistent_keepalive(value).map(drop),
-        Key::Address | Key::AllowedIps => {
+    match pair.keyword {
+        Keyword::PrivateKey => private_key(value).map(drop),
+        Keyword::PublicKey => key::<PublicKey>(value).map(drop),
+        Keyword::PresharedKey => key::<PresharedKey>(value).map(drop),
+        Keyword::ListenPort => listen_port(value).map(drop),
+        Keyword::FwMark => fw_mark(value).map(drop),
+        Keyword::Mtu => mtu(value).map(drop),
+        Keyword::Endpoint => endpoint(value).map(drop),
+        Keyword::PersistentKeepalive => persistent_keepalive(value).map(drop),
+        Keyword::Address | Keyword::AllowedIps => {
             list(value).try_for_each(|part| allowed_ip(part).map(drop))
         }
-        Key::Dns => list(value).try_for_each(|part| dns(part).map(drop)),
-        Key::Table | Key::SaveConfig => Ok(()),
-        Key::PreUp | Key::PostUp | Key::PreDown | Key::PostDown => Ok(()),
+        Keyword::Dns => list(value).try_for_each(|part| dns(part).map(drop)),
+        Keyword::Table | Keyword::SaveConfig => Ok(()),
+        Keyword::PreUp | Keyword::PostUp | Keyword::PreDown | Keyword::PostDown => Ok(()),
     }
 }
 
@@ -49,16 +50,16 @@ pub(super) fn private_key(text: &str) -> Result<Option<PrivateKey>, Fault<'_>> {
 }
 
 pub(super) fn listen_port(text: &str) -> Result<u16, Fault<'_>> {
-    decimal(text).ok_or(Fault::new(text, ParseErrorKind::ListenPort))
+    decimal(text).ok_or_else(|| Fault::new(text, ParseErrorKind::ListenPort))
 }
 
 pub(super) fn mtu(text: &str) -> Result<u16, Fault<'_>> {
     // Every link must carry 68 bytes (RFC 791, section 3.2).
-    decimal(text).filter(|&mtu| mtu >= 68).ok_or(Fault::new(text, ParseErrorKind::Mtu))
+    decimal(text).filter(|&mtu| mtu >= 68).ok_or_else(|| Fault::new(text, ParseErrorKind::Mtu))
 }
 
 pub(super) fn persistent_keepalive(text: &str) -> Result<u16, Fault<'_>> {
-    off_or(text, decimal).ok_or(Fault::new(text, ParseErrorKind::PersistentKeepalive))
+    off_or(text, decimal).ok_or_else(|| Fault::new(text, ParseErrorKind::PersistentKeepalive))
 }
 
 pub(super) fn fw_mark(text: &str) -> Result<u32, Fault<'_>> {
@@ -67,7 +68,7 @@ pub(super) fn fw_mark(text: &str) -> Result<u32, Fault<'_>> {
         Some(_) => None,
         None => decimal(text),
     };
-    off_or(text, number).ok_or(Fault::new(text, ParseErrorKind::FwMark))
+    off_or(text, number).ok_or_else(|| Fault::new(text, ParseErrorKind::FwMark))
 }
 
 /// A name server.
@@ -99,42 +100,42 @@ pub(super) fn allowed_ip(text: &str) -> Result<AllowedIp, Fault<'_>> {
 }
 
 pub(super) fn endpoint(text: &str) -> Result<HostPort<'_>, Fault<'_>> {
-    let fault = Fault::new;
-    let (host, port) = match text.strip_prefix('[') {
-        Some(bracketed) => {
-            let (host, port) =
-                bracketed.split_once(']').ok_or(fault(text, ParseErrorKind::EndpointBracket))?;
-            if !is_ipv6_with_scope(host) {
-                return Err(fault(host, ParseErrorKind::EndpointIpv6));
-            }
-            let port = port.trim_ascii_start();
-            (host, port.strip_prefix(':').ok_or(fault(port, ParseErrorKind::EndpointNoPort))?)
-        }
-        None => {
-            if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
-                return Err(fault(text, ParseErrorKind::EndpointNoBrackets));
-            }
-            let (host, port) =
-                text.split_once(':').ok_or(fault(text, ParseErrorKind::EndpointNoPort))?;
-            let host = host.trim_ascii_end();
-            if host.parse::<Ipv4Addr>().is_err() && !is_name(host) {
-                return Err(fault(host, ParseErrorKind::EndpointHost));
-            }
-            (host, port)
-        }
-    };
+    let (host, port) =
+        if text.starts_with('[') { split_ipv6(text)? } else { split_name_or_ipv4(text)? };
     let port = port.trim_ascii_start();
     match decimal(port) {
         Some(port @ 1..) => Ok(HostPort { host, port }),
-        _ => Err(fault(port, ParseErrorKind::EndpointPort)),
+        _ => Err(Fault::new(port, ParseErrorKind::EndpointPort)),
     }
 }
 
-fn is_ipv6_with_scope(host: &str) -> bool {
-    let (addr, scope) = host.split_once('%').unwrap_or((host, "0"));
-    addr.parse::<Ipv6Addr>().is_ok()
-        && !scope.is_empty()
-        && scope.bytes().all(|byte| byte.is_ascii_graphic())
+fn split_ipv6(text: &str) -> Result<(&str, &str), Fault<'_>> {
+    let (host, rest) = text
+        .strip_prefix('[')
+        .and_then(|text| text.split_once(']'))
+        .ok_or_else(|| Fault::new(text, ParseErrorKind::EndpointBracket))?;
+    let (addr, scope) = host.split_once('%').map_or((host, None), |(a, s)| (a, Some(s)));
+    if addr.parse::<Ipv6Addr>().is_err() || scope.is_some_and(str::is_empty) {
+        return Err(Fault::new(host, ParseErrorKind::EndpointIpv6));
+    }
+    let rest = rest.trim_ascii_start();
+    match rest.strip_prefix(':') {
+        Some(port) => Ok((host, port)),
+        None => Err(Fault::new(rest, ParseErrorKind::EndpointNoPort)),
+    }
+}
+
+fn split_name_or_ipv4(text: &str) -> Result<(&str, &str), Fault<'_>> {
+    let (host, port) =
+        text.split_once(':').ok_or_else(|| Fault::new(text, ParseErrorKind::EndpointNoPort))?;
+    if port.contains(':') {
+        return Err(Fault::new(text, ParseErrorKind::EndpointNoBrackets));
+    }
+    let host = host.trim_ascii_end();
+    if host.parse::<Ipv4Addr>().is_err() && !is_name(host) {
+        return Err(Fault::new(host, ParseErrorKind::EndpointHost));
+    }
+    Ok((host, port))
 }
 
 /// Whether DNS can know the name. A last label of digits would be an IPv4 address mistyped.
