@@ -1,0 +1,84 @@
+//! The leading bits of an address, in machine words.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::ip::AllowedIp;
+
+/// An address range as the trie compares it, 20 bytes. The bits after the prefix are zero.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prefix {
+    /// Most significant first; IPv4 has the first word only.
+    words: [u32; 4],
+    length: u8,
+    v6: bool,
+}
+
+impl Prefix {
+    pub(super) const ZERO: Self = Self { words: [0; 4], length: 0, v6: false };
+
+    pub(super) fn is_v6(self) -> bool {
+        self.v6
+    }
+
+    /// Whether `other`, of the same family, begins with this prefix.
+    pub(super) fn contains(self, other: Self) -> bool {
+        self.length <= other.length && self.shared_bits(other) >= self.length
+    }
+
+    /// The longest prefix that contains both.
+    pub(super) fn shared_with(self, other: Self) -> Self {
+        let length = self.shared_bits(other).min(self.length).min(other.length);
+        let mut words = self.words;
+        let mut left = u32::from(length);
+        for word in &mut words {
+            *word &= !u32::MAX.checked_shr(left).unwrap_or(0);
+            left = left.saturating_sub(32);
+        }
+        Self { words, length, v6: self.v6 }
+    }
+
+    /// The first bit after `outer`, which contains this prefix; 0 when both are the same.
+    pub(super) fn branch_after(self, outer: Self) -> usize {
+        let word = self.words.get(usize::from(outer.length / 32)).copied().unwrap_or(0);
+        (word >> (31 - outer.length % 32) & 1) as usize
+    }
+
+    pub(super) fn to_allowed_ip(self) -> Option<AllowedIp> {
+        let [a, b, c, d] = self.words;
+        let addr = if self.v6 {
+            let high = u64::from(a) << 32 | u64::from(b);
+            let low = u64::from(c) << 32 | u64::from(d);
+            IpAddr::from(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)))
+        } else {
+            IpAddr::from(Ipv4Addr::from_bits(a))
+        };
+        AllowedIp::new(addr, self.length)
+    }
+
+    /// How many leading bits of the two are the same, zeros after the prefixes included.
+    fn shared_bits(self, other: Self) -> u8 {
+        let mut shared = 0_u8;
+        for (ours, theirs) in self.words.iter().zip(&other.words) {
+            let same = (ours ^ theirs).leading_zeros();
+            shared = shared.saturating_add(same as u8);
+            if same < 32 {
+                break;
+            }
+        }
+        shared
+    }
+}
+
+impl From<AllowedIp> for Prefix {
+    fn from(net: AllowedIp) -> Self {
+        let (words, v6) = match net.addr() {
+            IpAddr::V4(addr) => ([addr.to_bits(), 0, 0, 0], false),
+            IpAddr::V6(addr) => {
+                let [a, b, c, d, e, f, g, h] = addr.segments();
+                let word = |high, low| u32::from(high) << 16 | u32::from(low);
+                ([word(a, b), word(c, d), word(e, f), word(g, h)], true)
+            }
+        };
+        Self { words, length: net.cidr(), v6 }
+    }
+}
