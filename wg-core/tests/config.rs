@@ -1,6 +1,6 @@
 //! The wg-quick format: what it may look like, what it means, and that it comes back.
 
-use std::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use wg_core::config::{Config, InterfaceAddress};
@@ -290,16 +290,16 @@ fn spelling() -> impl Strategy<Value = Spelling> {
 
 fn network() -> impl Strategy<Value = String> {
     prop_oneof![
-        (any::<std::net::Ipv4Addr>(), 0..=32_u8).prop_map(|(ip, len)| format!("{ip}/{len}")),
-        (any::<std::net::Ipv6Addr>(), 0..=128_u8).prop_map(|(ip, len)| format!("{ip}/{len}")),
+        (any::<Ipv4Addr>(), 0..=32_u8).prop_map(|(ip, len)| format!("{ip}/{len}")),
+        (any::<Ipv6Addr>(), 0..=128_u8).prop_map(|(ip, len)| format!("{ip}/{len}")),
     ]
 }
 
 fn host() -> impl Strategy<Value = String> {
     prop_oneof![
-        any::<std::net::Ipv4Addr>().prop_map(|ip| ip.to_string()),
-        any::<std::net::Ipv6Addr>().prop_map(|ip| ip.to_string()),
-        any::<std::net::Ipv6Addr>().prop_map(|ip| format!("{ip}%eth0")),
+        any::<Ipv4Addr>().prop_map(|ip| ip.to_string()),
+        any::<Ipv6Addr>().prop_map(|ip| ip.to_string()),
+        any::<Ipv6Addr>().prop_map(|ip| format!("{ip}%eth0")),
         "([a-z0-9_-]{1,20}\\.){0,3}[a-z]{1,10}",
     ]
 }

@@ -3,7 +3,7 @@
 //! To put a type under watch, add a line that ends in `watch.debug(&value)` or
 //! `watch.display(&value)`; to protect another secret, a `watch.secret(...)`.
 
-use std::fmt::{Debug, Display};
+use core::fmt::{Debug, Display};
 
 use wg_core::config::Config;
 use wg_core::{PresharedKey, PrivateKey, PublicKey};
@@ -169,7 +169,7 @@ fn number_lists(lower: &str) -> Vec<Vec<u8>> {
     for (radix, width) in [10, 16].into_iter().flat_map(|r| [1, 2, 4, 8, 16].map(|w| (r, w))) {
         let (mut big, mut little) = (Vec::new(), Vec::new());
         for word in words() {
-            let digits = word.strip_prefix("0x").or(word.strip_prefix('x')).unwrap_or(word);
+            let digits = word.strip_prefix("0x").or_else(|| word.strip_prefix('x')).unwrap_or(word);
             let number = u128::from_str_radix(digits, radix).ok();
             match number.filter(|number| number.checked_shr(8 * width as u32).unwrap_or(0) == 0) {
                 Some(number) => {
@@ -177,7 +177,7 @@ fn number_lists(lower: &str) -> Vec<Vec<u8>> {
                     little.extend_from_slice(&number.to_le_bytes()[..width]);
                 }
                 None => {
-                    lists.extend([std::mem::take(&mut big), std::mem::take(&mut little)]);
+                    lists.extend([core::mem::take(&mut big), core::mem::take(&mut little)]);
                 }
             }
         }

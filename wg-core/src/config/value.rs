@@ -63,7 +63,7 @@ pub(super) fn persistent_keepalive(text: &str) -> Result<u16, Fault<'_>> {
 }
 
 pub(super) fn fw_mark(text: &str) -> Result<u32, Fault<'_>> {
-    let number = |text: &str| match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+    let number = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) if !hex.starts_with('+') => u32::from_str_radix(hex, 16).ok(),
         Some(_) => None,
         None => decimal(text),
