@@ -25,9 +25,9 @@ impl Prefix {
         self.length <= other.length && self.shared_bits(other) >= self.length
     }
 
-    /// The longest prefix that contains both.
+    /// The longest prefix that contains both, where neither contains the other.
     pub(super) fn shared_with(self, other: Self) -> Self {
-        let length = self.shared_bits(other).min(self.length).min(other.length);
+        let length = self.shared_bits(other);
         let mut words = self.words;
         let mut left = u32::from(length);
         for word in &mut words {
