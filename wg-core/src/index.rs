@@ -199,7 +199,7 @@ mod tests {
         fn a_growing_table_behaves_like_a_map(
             operations in prop::collection::vec((any::<bool>(), any::<u8>(), any::<u8>()), 0..300),
         ) {
-            let slots = Table::Growing { chunks: Vec::new(), vacant: || None };
+            let slots = Table::growing(|| None);
             behaves_like_a_map(IndexTable::new(slots), operations);
         }
     }

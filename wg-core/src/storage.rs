@@ -2,4 +2,186 @@
 
 mod table;
 
+use core::ops::{Deref, DerefMut};
+
 pub(crate) use table::Table;
+
+use crate::allowed_ips::{AllowedIps, Node, Routes};
+use crate::cookie::{Checker, MacKeys};
+use crate::handshake::StaticKeys;
+use crate::index;
+use crate::keys::{PrivateKey, PublicKey};
+use crate::peer::Peer;
+use crate::ratelimiter::{Entry, RateLimiter};
+use crate::schedule::Place;
+use crate::secret::Secret;
+
+/// Room for a device with `PEERS` peers and `ROUTES` allowed IPs over all of them.
+///
+/// It fits a `static`, so that a board needs no allocator:
+///
+/// ```
+/// use wg_core::Storage;
+///
+/// static STORAGE: std::sync::Mutex<Storage<1, 2>> = std::sync::Mutex::new(Storage::new());
+/// ```
+///
+/// `cargo xtask size` prints what it takes. Both numbers are at least 1.
+pub struct Storage<const PEERS: usize, const ROUTES: usize> {
+    identity: Identity,
+    peers: [Peer; PEERS],
+    // Hash tables that are never more than half full.
+    keys: [[index::Slot; 2]; PEERS],
+    receivers: [[index::Slot; 8]; PEERS],
+    nodes: [[Node; 2]; ROUTES],
+    routes: [Routes; PEERS],
+    schedule: [Place; PEERS],
+    sources: [[Entry; 8]; PEERS],
+}
+
+impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
+    /// Blank memory.
+    pub const fn new() -> Self {
+        const { assert!(PEERS > 0 && ROUTES > 0, "a device has room for a peer and a route") }
+        Self {
+            identity: Identity::NONE,
+            peers: [const { Peer::VACANT }; PEERS],
+            keys: [[None; 2]; PEERS],
+            receivers: [[None; 8]; PEERS],
+            nodes: [[Node::EMPTY; 2]; ROUTES],
+            routes: [Routes::NONE; PEERS],
+            schedule: [Place::VACANT; PEERS],
+            sources: [[Entry::IDLE; 8]; PEERS],
+        }
+    }
+
+    /// Lends it all to a device, blank even after another one used it.
+    pub(crate) fn memory(&mut self) -> Memory<'_> {
+        self.identity.wipe();
+        self.peers.iter_mut().for_each(Peer::blank);
+        self.keys.as_flattened_mut().fill(None);
+        self.receivers.as_flattened_mut().fill(None);
+        self.nodes.as_flattened_mut().fill(Node::EMPTY);
+        self.routes.fill(Routes::NONE);
+        self.schedule.fill(Place::VACANT);
+        self.sources.as_flattened_mut().fill(Entry::IDLE);
+        Memory {
+            identity: Own::Borrowed(&mut self.identity),
+            peers: Table::Borrowed(&mut self.peers),
+            keys: Table::Borrowed(self.keys.as_flattened_mut()),
+            receivers: Table::Borrowed(self.receivers.as_flattened_mut()),
+            routes: AllowedIps::new(
+                Table::Borrowed(self.nodes.as_flattened_mut()),
+                Table::Borrowed(&mut self.routes),
+            ),
+            schedule: Table::Borrowed(&mut self.schedule),
+            limiter: RateLimiter::new(Table::Borrowed(self.sources.as_flattened_mut())),
+        }
+    }
+}
+
+/// A [`Storage`] taken apart, whatever its size.
+pub(crate) struct Memory<'a> {
+    pub(crate) identity: Own<'a, Identity>,
+    pub(crate) peers: Table<'a, Peer>,
+    pub(crate) keys: Table<'a, index::Slot>,
+    pub(crate) receivers: Table<'a, index::Slot>,
+    pub(crate) routes: AllowedIps<'a>,
+    pub(crate) schedule: Table<'a, Place>,
+    pub(crate) limiter: RateLimiter<'a>,
+}
+
+#[cfg(feature = "alloc")]
+impl Memory<'static> {
+    /// Memory that grows on the heap, empty.
+    pub(crate) fn growing() -> Self {
+        use alloc::boxed::Box;
+
+        Self {
+            identity: Own::Boxed(Box::new(Identity::NONE)),
+            peers: Table::growing(|| Peer::VACANT),
+            keys: Table::growing(|| None),
+            receivers: Table::growing(|| None),
+            routes: AllowedIps::new(
+                Table::growing(|| Node::EMPTY),
+                Table::growing(|| Routes::NONE),
+            ),
+            schedule: Table::growing(|| Place::VACANT),
+            limiter: RateLimiter::new(Table::growing(|| Entry::IDLE)),
+        }
+    }
+}
+
+/// One thing that stays where it is, in the caller's memory or on the heap.
+pub(crate) enum Own<'a, T> {
+    Borrowed(&'a mut T),
+    #[cfg(feature = "alloc")]
+    Boxed(alloc::boxed::Box<T>),
+}
+
+impl<T> Deref for Own<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::Borrowed(it) => it,
+            #[cfg(feature = "alloc")]
+            Self::Boxed(it) => it,
+        }
+    }
+}
+
+impl<T> DerefMut for Own<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match self {
+            Self::Borrowed(it) => it,
+            #[cfg(feature = "alloc")]
+            Self::Boxed(it) => it,
+        }
+    }
+}
+
+/// The device's own secrets, and what follows from its public key.
+pub(crate) struct Identity {
+    is_set: bool,
+    keys: StaticKeys,
+    pub(crate) macs: MacKeys,
+    pub(crate) checker: Checker,
+}
+
+impl Identity {
+    const NONE: Self = Self {
+        is_set: false,
+        keys: StaticKeys { private: Secret::ZERO, public: PublicKey::from_bytes([0; 32]) },
+        macs: MacKeys::BLANK,
+        checker: Checker::new(),
+    };
+
+    /// The static keys, unless the device has none.
+    pub(crate) fn keys(&self) -> Option<&StaticKeys> {
+        self.is_set.then_some(&self.keys)
+    }
+
+    /// Puts a key into its place, or wipes it; false when nothing changed.
+    pub(crate) fn set(&mut self, key: Option<&PrivateKey>) -> bool {
+        let Some(key) = key else {
+            let was_set = core::mem::replace(&mut self.is_set, false);
+            self.keys.private.wipe();
+            return was_set;
+        };
+        if self.is_set && crate::crypto::equal(self.keys.private.as_bytes(), key.expose()) {
+            return false;
+        }
+        *self.keys.private.as_mut() = *key.expose();
+        self.keys.public = key.public_key();
+        self.macs = MacKeys::new(&self.keys.public);
+        self.is_set = true;
+        true
+    }
+
+    pub(crate) fn wipe(&mut self) {
+        self.is_set = false;
+        self.keys.private.wipe();
+        self.checker.wipe();
+    }
+}

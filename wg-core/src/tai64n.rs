@@ -284,7 +284,8 @@ mod tests {
     fn a_clock_without_time_says_so_and_keeps_its_last_stamp() {
         let kept = Tai64n::from_unix(5_000, 0);
         let mut clock = Increasing::new(|| None, Some(kept));
-        assert_eq!((&mut clock).next(), Err(ClockUnavailable::NotSet));
+        let borrowed: &mut dyn Tai64nClock = &mut clock;
+        assert_eq!(borrowed.next(), Err(ClockUnavailable::NotSet));
         assert_eq!(clock.last(), Some(kept));
     }
 

@@ -17,6 +17,14 @@ pub(crate) enum Table<'a, T> {
 #[cfg(feature = "alloc")]
 const CHUNK: usize = 64;
 
+#[cfg(feature = "alloc")]
+impl<T> Table<'_, T> {
+    /// No rows yet; each begins as `vacant` makes it.
+    pub(crate) const fn growing(vacant: fn() -> T) -> Self {
+        Self::Growing { chunks: Vec::new(), vacant }
+    }
+}
+
 impl<T> Table<'_, T> {
     /// How many rows there are now.
     pub(crate) fn len(&self) -> u32 {
@@ -65,7 +73,7 @@ mod tests {
 
     #[test]
     fn growing_moves_no_row() {
-        let mut table = Table::Growing { chunks: Vec::new(), vacant: || 0u8 };
+        let mut table = Table::growing(|| 0u8);
         assert!(table.get(0).is_none() && table.len() == 0);
         assert!(table.grow());
         let first = core::ptr::from_ref(table.get(0).unwrap());

@@ -1,0 +1,362 @@
+//! Handshake messages in and out, and the order in which they are checked (whitepaper
+//! sections 5.3 and 5.4).
+
+use core::net::SocketAddr;
+
+use rand_core::CryptoRng;
+use zerocopy::IntoBytes;
+
+use super::configure::find_peer;
+use super::receivers::Receiver;
+use super::{Built, Device, Received};
+use crate::constants::INITIATION_MIN_INTERVAL;
+use crate::cookie::Checker;
+use crate::endpoint::{Source, Transmit};
+use crate::event::News;
+use crate::handshake::{self, Ephemeral, Responder, TransportKeys};
+use crate::keypair::{Left, Session};
+use crate::message::{CookieReply, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
+use crate::refusal::Refusal;
+use crate::tai64n::{ClockUnavailable, Tai64nClock};
+use crate::time::Instant;
+
+/// The traffic class of initiations and responses: DSCP AF41, as the kernel marks them.
+const HANDSHAKE_CLASS: u8 = 0x88;
+
+impl Device<'_> {
+    /// Section 5.4.2, sent. `None` leaves the reason in the peer's obstacle.
+    pub(super) fn initiate(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        clock: &mut dyn Tai64nClock,
+        rng: &mut dyn CryptoRng,
+        buf: &mut [u8; INITIATION_LEN],
+    ) -> Option<Built> {
+        self.jitter.stir(rng);
+        let jitter = self.jitter.draw();
+        let peer = self.peers.get_mut(slot)?;
+
+        let obstacle = if !self.up {
+            Some(Refusal::Down)
+        } else if self.identity.keys().is_none() {
+            Some(Refusal::NoPrivateKey)
+        } else if peer.remote.static_static.is_zero() {
+            Some(Refusal::ZeroSharedSecret)
+        } else if peer.endpoint.is_none() {
+            Some(Refusal::NoEndpoint)
+        } else {
+            None
+        };
+        if let Some(obstacle) = obstacle {
+            peer.obstacle = Some(obstacle);
+            self.refuse(Some(slot), obstacle);
+            return None;
+        }
+        let (keys, endpoint) = (self.identity.keys()?, peer.endpoint?);
+
+        let timestamp = match clock.next() {
+            // The last resort against a clock that breaks its promise to increase.
+            Ok(timestamp) => match self.last_timestamp {
+                Some(last) => timestamp.max(last.successor()),
+                None => timestamp,
+            },
+            Err(unavailable) => {
+                let obstacle = match unavailable {
+                    ClockUnavailable::Reserve => Refusal::ClockReserve,
+                    _ => Refusal::ClockNotSet,
+                };
+                peer.obstacle = Some(obstacle);
+                peer.timers.arm_retransmit(now, jitter);
+                self.reschedule(slot);
+                self.refuse(Some(slot), obstacle);
+                return None;
+            }
+        };
+        self.last_timestamp = Some(timestamp);
+
+        if let Some(stale) = peer.handshake.take() {
+            self.receivers.release(stale);
+        }
+        let index = self.receivers.claim(rng, slot, Receiver::Handshake);
+        peer.handshake = Some(index);
+        let ephemeral = Ephemeral::generate(rng);
+        let created = handshake::create_initiation(
+            keys,
+            &peer.remote,
+            &ephemeral,
+            index,
+            timestamp,
+            &mut peer.initiator,
+        );
+        let Ok(body) = created else {
+            peer.handshake = None;
+            peer.obstacle = Some(Refusal::ZeroSharedSecret);
+            self.receivers.release(index);
+            self.refuse(Some(slot), Refusal::ZeroSharedSecret);
+            return None;
+        };
+        let macs = peer.jar.macs(now, &peer.remote.public, &body);
+        let message = Initiation { body, macs };
+        buf.copy_from_slice(message.as_bytes());
+
+        if peer.obstacle != Some(Refusal::Unanswered) {
+            peer.obstacle = None;
+        }
+        peer.last_sent_handshake = Some(now);
+        peer.timers.arm_retransmit(now, jitter);
+        peer.timers.any_authenticated_packet_sent();
+        peer.timers.any_authenticated_packet_traversal(now, peer.persistent_keepalive);
+        peer.sent(INITIATION_LEN);
+        self.reschedule(slot);
+        Some(Built { to: endpoint, traffic_class: HANDSHAKE_CLASS, len: INITIATION_LEN })
+    }
+
+    /// mac1, and under load mac2 and the source's share: what an attacker's message costs.
+    ///
+    /// `Ok(Some(reply))`: the sender is to come back with a cookie.
+    fn admit(
+        &mut self,
+        now: Instant,
+        rng: &mut dyn CryptoRng,
+        source: SocketAddr,
+        sender: u32,
+        body: &[u8],
+        macs: &Macs,
+    ) -> Result<Option<CookieReply>, Refusal> {
+        if !self.up {
+            return Err(self.refuse(None, Refusal::Down));
+        }
+        if self.identity.keys().is_none() {
+            return Err(self.refuse(None, Refusal::NoPrivateKey));
+        }
+        if !Checker::mac1_is_valid(&self.identity.macs, body, macs) {
+            return Err(self.refuse(None, Refusal::Mac1Mismatch));
+        }
+        if !self.load.count(now) {
+            return Ok(None);
+        }
+        let identity = &mut *self.identity;
+        if !identity.checker.mac2_is_valid(now, rng, source, body, macs) {
+            let reply = identity.checker.reply(now, rng, &identity.macs, source, sender, macs);
+            return Ok(Some(reply));
+        }
+        if !self.limiter.allow(now, rng, source.ip()) {
+            return Err(self.refuse(None, Refusal::SourceLimit));
+        }
+        Ok(None)
+    }
+
+    /// Section 5.4.2, received, and 5.4.3, sent. Four X25519 operations when all is well, one
+    /// when the peer is unknown, none under load.
+    pub(super) fn handle_initiation<'b>(
+        &mut self,
+        now: Instant,
+        rng: &mut dyn CryptoRng,
+        from: Source,
+        buf: &'b mut [u8; INITIATION_LEN],
+    ) -> Result<Received<'b>, Refusal> {
+        let message: &Initiation = zerocopy::transmute_ref!(&*buf);
+        let (body, macs) = (&message.body, &message.macs);
+        let sender = body.sender.get();
+        let admitted = self.admit(now, rng, from.remote, sender, body.as_bytes(), macs)?;
+        if let Some(reply) = admitted {
+            return Ok(cookie_reply(from, &reply, buf));
+        }
+
+        let mut found = None;
+        let Some(keys) = self.identity.keys() else {
+            return Err(self.refuse(None, Refusal::NoPrivateKey));
+        };
+        let consumed = handshake::consume_initiation(keys, body, |public| {
+            found = find_peer(&self.keys, &self.peers, public);
+            found.and_then(|slot| self.peers.get(slot)).map(|peer| &peer.remote)
+        });
+        let checked = consumed.and_then(|responder| {
+            let peer = found.and_then(|slot| self.peers.get(slot)).ok_or(Refusal::UnknownPeer)?;
+            if peer.greatest_timestamp.is_some_and(|greatest| responder.timestamp <= greatest) {
+                return Err(Refusal::StaleTimestamp);
+            }
+            let flood = |last| !now.has_reached(last, INITIATION_MIN_INTERVAL);
+            if peer.last_initiation_accepted.is_some_and(flood) {
+                return Err(Refusal::InitiationFlood);
+            }
+            Ok(responder)
+        });
+        match (checked, found) {
+            (Ok(responder), Some(slot)) => self.respond(now, rng, from, slot, responder, buf),
+            (Err(refusal), _) => Err(self.refuse(found, refusal)),
+            (Ok(_), None) => Err(self.refuse(None, Refusal::UnknownPeer)),
+        }
+    }
+
+    fn respond<'b>(
+        &mut self,
+        now: Instant,
+        rng: &mut dyn CryptoRng,
+        from: Source,
+        slot: u32,
+        responder: Responder,
+        buf: &'b mut [u8; INITIATION_LEN],
+    ) -> Result<Received<'b>, Refusal> {
+        self.jitter.stir(rng);
+        let ephemeral = Ephemeral::generate(rng);
+        // The slot of the keypair is not known yet; the index is inherited below.
+        let local = self.receivers.claim(rng, slot, Receiver::Handshake);
+        let (remote, timestamp) = (responder.remote_index(), responder.timestamp);
+        let mut keys = TransportKeys::BLANK;
+        let created = match self.peers.get(slot) {
+            Some(peer) => {
+                handshake::create_response(&peer.remote, responder, &ephemeral, local, &mut keys)
+                    .map_err(Refusal::from)
+            }
+            None => Err(Refusal::UnknownPeer),
+        };
+        let body = match created {
+            Ok(body) => body,
+            Err(refusal) => {
+                self.receivers.release(local);
+                return Err(self.refuse(Some(slot), refusal));
+            }
+        };
+
+        // Nothing can fail any more: commit.
+        self.move_endpoint(slot, from);
+        let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownPeer) };
+        peer.greatest_timestamp = Some(timestamp);
+        peer.last_initiation_accepted = Some(now);
+        let macs = peer.jar.macs(now, &peer.remote.public, &body);
+        let (keypair, left) =
+            peer.keypairs.derived_as_responder(&keys, Session { birth: now, local, remote });
+        peer.timers.session_derived(now);
+        peer.last_sent_handshake = Some(now);
+        peer.sent(RESPONSE_LEN);
+        peer.received(INITIATION_LEN);
+        peer.timers.any_authenticated_packet_sent();
+        peer.timers.any_authenticated_packet_received();
+        peer.timers.any_authenticated_packet_traversal(now, peer.persistent_keepalive);
+        self.receivers.inherit(local, slot, keypair);
+        self.release(left);
+        self.reschedule(slot);
+
+        let datagram = overwrite(buf, Response { body, macs }.as_bytes());
+        Ok(Received::Reply(Transmit {
+            peer: Some(self.id(slot)),
+            to: from.into(),
+            traffic_class: HANDSHAKE_CLASS,
+            datagram,
+        }))
+    }
+
+    /// Section 5.4.3, received. Two X25519 operations.
+    pub(super) fn handle_response<'b>(
+        &mut self,
+        now: Instant,
+        rng: &mut dyn CryptoRng,
+        from: Source,
+        buf: &'b mut [u8; RESPONSE_LEN],
+    ) -> Result<Received<'b>, Refusal> {
+        let message: &Response = zerocopy::transmute_ref!(&*buf);
+        let (body, macs) = (&message.body, &message.macs);
+        let sender = body.sender.get();
+        let admitted = self.admit(now, rng, from.remote, sender, body.as_bytes(), macs)?;
+        if let Some(reply) = admitted {
+            return Ok(cookie_reply(from, &reply, buf));
+        }
+
+        let local = body.receiver.get();
+        let Some((slot, Receiver::Handshake)) = self.receivers.find(local) else {
+            return Err(self.refuse(None, Refusal::UnknownIndex));
+        };
+        let mut keys = TransportKeys::BLANK;
+        let consumed = match (self.identity.keys(), self.peers.get(slot)) {
+            (Some(ours), Some(peer)) => {
+                handshake::consume_response(ours, &peer.remote, &peer.initiator, body, &mut keys)
+            }
+            _ => Err(Refusal::UnknownIndex),
+        };
+        if let Err(refusal) = consumed {
+            return Err(self.refuse(Some(slot), refusal));
+        }
+
+        let remote = body.sender.get();
+        self.move_endpoint(slot, from);
+        let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownIndex) };
+        peer.initiator.wipe();
+        peer.handshake = None;
+        let (keypair, left) =
+            peer.keypairs.derived_as_initiator(&keys, Session { birth: now, local, remote });
+        peer.timers.session_derived(now);
+        peer.received(RESPONSE_LEN);
+        peer.timers.any_authenticated_packet_received();
+        peer.timers.any_authenticated_packet_traversal(now, peer.persistent_keepalive);
+        // The responder sends nothing until it has heard from us: an empty packet will do,
+        // unless something that waits goes out first.
+        peer.wants.keepalive = true;
+        self.transmits.push(&mut self.peers, slot);
+        self.receivers.inherit(local, slot, keypair);
+        self.release(left);
+        self.session_up(now, slot);
+        Ok(Received::Handshake(self.id(slot)))
+    }
+
+    /// Section 5.4.7, received. No X25519 operation.
+    pub(super) fn handle_cookie_reply(
+        &mut self,
+        now: Instant,
+        reply: &CookieReply,
+    ) -> Result<Received<'static>, Refusal> {
+        if !self.up {
+            return Err(self.refuse(None, Refusal::Down));
+        }
+        let Some((slot, _)) = self.receivers.find(reply.receiver.get()) else {
+            return Err(self.refuse(None, Refusal::UnknownIndex));
+        };
+        let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownIndex) };
+        match peer.jar.consume(now, &peer.remote.public, reply) {
+            Ok(()) => Ok(Received::Cookie(self.id(slot))),
+            Err(refusal) => Err(self.refuse(Some(slot), refusal)),
+        }
+    }
+
+    /// A handshake is complete: the current keypair is new and may send.
+    pub(super) fn session_up(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let birth = peer.keypairs.current().map_or(now, |keypair| keypair.birth);
+        peer.timers.handshake_complete(birth);
+        peer.last_handshake = Some(now);
+        peer.obstacle = None;
+        peer.wants.initiation = false;
+        self.reschedule(slot);
+        self.announce(slot, News::SESSION_UP);
+    }
+
+    /// An authenticated packet says where the peer is now.
+    pub(super) fn move_endpoint(&mut self, slot: u32, from: Source) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let before = peer.endpoint.replace(from.into());
+        if before.is_none_or(|before| before.remote != from.remote) {
+            self.announce(slot, News::ENDPOINT_MOVED);
+        }
+    }
+
+    pub(super) fn release(&mut self, left: Left) {
+        for index in left.into_iter().flatten() {
+            self.receivers.release(index);
+        }
+    }
+}
+
+fn cookie_reply<'b>(from: Source, message: &CookieReply, buf: &'b mut [u8]) -> Received<'b> {
+    let datagram = overwrite(buf, message.as_bytes());
+    Received::Reply(Transmit { peer: None, to: from.into(), traffic_class: 0, datagram })
+}
+
+/// A reply takes the place of the longer message that it answers.
+fn overwrite<'b>(buf: &'b mut [u8], reply: &[u8]) -> &'b mut [u8] {
+    let (place, _) = buf.split_at_mut_checked(reply.len()).unwrap_or_default();
+    if place.len() == reply.len() {
+        place.copy_from_slice(reply);
+    }
+    place
+}

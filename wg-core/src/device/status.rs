@@ -1,0 +1,104 @@
+//! What there is to know about a device and its peers.
+
+use core::net::SocketAddr;
+
+use super::Device;
+use crate::ip::AllowedIp;
+use crate::keys::PublicKey;
+use crate::peer::PeerId;
+use crate::refusal::{Refusal, Refusals};
+use crate::time::Instant;
+
+/// Whether a packet for a peer could be sent now, and if not, why.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Connection {
+    /// There is a session.
+    Up,
+    /// There is no session, and nothing asked for one.
+    Idle,
+    /// The first initiation is on its way.
+    Handshaking,
+    /// Something stands between this peer and a session: [`Refusal::Down`],
+    /// [`Refusal::NoPrivateKey`], [`Refusal::NoEndpoint`], [`Refusal::ClockNotSet`],
+    /// [`Refusal::ClockReserve`], [`Refusal::ZeroSharedSecret`] or [`Refusal::Unanswered`].
+    Blocked(Refusal),
+}
+
+/// One peer as it is now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Its name in the protocol.
+    pub public_key: PublicKey,
+    /// Where it was last heard from, or set to be.
+    pub endpoint: Option<SocketAddr>,
+    /// Whether a packet could be sent now.
+    pub connection: Connection,
+    /// When the last handshake was completed.
+    pub last_handshake: Option<Instant>,
+    /// When the keys of the current session were derived.
+    pub session_birth: Option<Instant>,
+    /// Bytes of all accepted messages: whole ones, handshakes included, as the kernel counts.
+    pub received_bytes: u64,
+    /// Bytes of all messages sent, counted the same way.
+    pub sent_bytes: u64,
+    /// Seconds of silence between keepalives, 0 for none.
+    pub persistent_keepalive: u16,
+    /// What was refused, by reason.
+    pub refusals: Refusals,
+}
+
+impl Device<'_> {
+    /// The device's own public key, unless it has none.
+    pub fn public_key(&self) -> Option<PublicKey> {
+        self.identity.keys().map(|keys| keys.public)
+    }
+
+    /// The state of one peer; `None` when it was removed.
+    pub fn peer(&self, now: Instant, id: PeerId) -> Option<PeerStatus> {
+        let peer = self.peers.get(id.slot)?;
+        if !peer.occupied || peer.generation != id.generation {
+            return None;
+        }
+        let session = peer.keypairs.current().filter(|keypair| keypair.can_send(now));
+        let connection = if !self.up {
+            Connection::Blocked(Refusal::Down)
+        } else if session.is_some() {
+            Connection::Up
+        } else if let Some(obstacle) = peer.obstacle {
+            Connection::Blocked(obstacle)
+        } else if peer.handshake.is_some() || peer.wants.initiation {
+            Connection::Handshaking
+        } else {
+            Connection::Idle
+        };
+        Some(PeerStatus {
+            public_key: peer.remote.public,
+            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
+            connection,
+            last_handshake: peer.last_handshake,
+            session_birth: session.map(|keypair| keypair.birth),
+            received_bytes: peer.received_bytes,
+            sent_bytes: peer.sent_bytes,
+            persistent_keepalive: peer.persistent_keepalive,
+            refusals: peer.refusals,
+        })
+    }
+
+    /// The prefixes that route to this peer.
+    pub fn allowed_ips(&self, peer: PeerId) -> impl Iterator<Item = AllowedIp> + '_ {
+        let alive = self.id(peer.slot) == peer;
+        self.routes.of(peer.slot).filter(move |_| alive)
+    }
+
+    /// Everything that was refused, by reason, over all peers and strangers.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Whether the device is up.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+}

@@ -1,0 +1,115 @@
+//! What happens when a timer is due (whitepaper section 6).
+
+use super::Device;
+use crate::constants::{MAX_HANDSHAKE_ATTEMPTS, REKEY_TIMEOUT};
+use crate::event::News;
+use crate::refusal::Refusal;
+use crate::time::Instant;
+use crate::timers::Reason;
+
+/// Why a new session is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Something needs one: the count of tries starts over.
+    Need,
+    /// The last initiation was not answered.
+    Retry,
+}
+
+impl Device<'_> {
+    /// Serves the peer whose deadline passed first, if one did. O(log peers).
+    ///
+    /// When several are due, [`poll_timeout`](Self::poll_timeout) answers with a time that
+    /// has passed until all of them are served.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some((at, _)) = self.poll_timeout() else { return };
+        let Some((_, slot)) = self.schedule.root() else { return };
+        if at > now {
+            return;
+        }
+        while let Some(reason) = self.peers.get_mut(slot).and_then(|p| p.timers.expire(now)) {
+            match reason {
+                Reason::Retransmit => self.retransmit_expired(now, slot),
+                Reason::PassiveKeepalive => {
+                    self.want_keepalive(now, slot);
+                    if let Some(peer) = self.peers.get_mut(slot) {
+                        peer.timers.passive_keepalive_expired(now);
+                    }
+                }
+                Reason::NewHandshake => {
+                    if let Some(peer) = self.peers.get_mut(slot) {
+                        peer.forget_local_address();
+                    }
+                    self.request_handshake(now, slot, Request::Need);
+                }
+                Reason::PersistentKeepalive => self.want_keepalive(now, slot),
+                Reason::SessionExpiry => self.announce(slot, News::SESSION_EXPIRED),
+                Reason::WipeKeys => self.wipe_keys(slot),
+            }
+        }
+        self.reschedule(slot);
+    }
+
+    fn retransmit_expired(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        let clock_was_missing =
+            matches!(peer.obstacle, Some(Refusal::ClockNotSet | Refusal::ClockReserve));
+        if clock_was_missing {
+            // Nothing was sent, so nothing went unanswered: this is no retry.
+            self.request_handshake(now, slot, Request::Need);
+        } else if peer.timers.retry(MAX_HANDSHAKE_ATTEMPTS.saturating_sub(1)) {
+            peer.obstacle = Some(Refusal::Unanswered);
+            peer.forget_local_address();
+            self.request_handshake(now, slot, Request::Retry);
+        } else {
+            peer.wants.keepalive = false;
+            peer.timers.handshake_given_up(now);
+            self.refuse(Some(slot), Refusal::Unanswered);
+            self.announce(slot, News::HANDSHAKE_GIVEN_UP);
+        }
+    }
+
+    /// Asks for a new session, at most every 5 s. What the limit holds back is asked for
+    /// again when it ends.
+    pub(super) fn request_handshake(&mut self, now: Instant, slot: u32, request: Request) {
+        let jitter = self.jitter.draw();
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if request == Request::Need {
+            peer.timers.handshake_requested();
+        }
+        match peer.last_sent_handshake {
+            Some(sent) if !now.has_reached(sent, REKEY_TIMEOUT) => {
+                if !peer.timers.is_armed(Reason::Retransmit) {
+                    peer.timers.arm_retransmit(sent, jitter);
+                    self.reschedule(slot);
+                }
+            }
+            _ => {
+                peer.wants.initiation = true;
+                self.transmits.push(&mut self.peers, slot);
+            }
+        }
+    }
+
+    /// Asks for an empty data packet, or for the session that it needs.
+    pub(super) fn want_keepalive(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if peer.keypairs.current().is_some_and(|keypair| keypair.can_send(now)) {
+            peer.wants.keepalive = true;
+            self.transmits.push(&mut self.peers, slot);
+        } else {
+            self.request_handshake(now, slot, Request::Need);
+        }
+    }
+
+    /// Forgets the handshake and all sessions of a peer, and wipes their keys.
+    pub(super) fn wipe_keys(&mut self, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.initiator.wipe();
+        let handshake = peer.handshake.take();
+        let left = peer.keypairs.wipe();
+        for index in left.into_iter().chain([handshake]).flatten() {
+            self.receivers.release(index);
+        }
+    }
+}

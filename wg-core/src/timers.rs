@@ -1,0 +1,196 @@
+//! The timers of one peer (whitepaper section 6), told of events and asked for the next
+//! deadline.
+//!
+//! - Retransmit: an initiation went out and no session came of it within 5 s.
+//! - Passive keepalive: data came in and nothing went out for 10 s.
+//! - New handshake: data went out and nothing came in for 15 s.
+//! - Persistent keepalive: nothing authentic passed either way for the time that was set.
+//! - Session expiry: the current keypair turns 180 s; says so, and nothing else.
+//! - Wipe: no new session for 540 s; all key material goes.
+//!
+//! A timer that waits for an answer is armed by the first unanswered packet and not moved by
+//! those that follow: a steady sender must not keep pushing it away.
+
+use core::time::Duration;
+
+use crate::constants::{KEEPALIVE_TIMEOUT, REJECT_AFTER_TIME, REKEY_TIMEOUT, WIPE_AFTER_TIME};
+use crate::time::Instant;
+
+/// Why the next deadline is due.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Reason {
+    /// An initiation is unanswered.
+    Retransmit,
+    /// Data was received, and nothing was sent since.
+    PassiveKeepalive,
+    /// Data was sent, and nothing was received since.
+    NewHandshake,
+    /// The persistent keepalive of this peer.
+    PersistentKeepalive,
+    /// The current session reaches its greatest age.
+    SessionExpiry,
+    /// All key material of this peer is to be wiped.
+    WipeKeys,
+}
+
+impl Reason {
+    const ALL: [Self; 6] = [
+        Self::Retransmit,
+        Self::PassiveKeepalive,
+        Self::NewHandshake,
+        Self::PersistentKeepalive,
+        Self::SessionExpiry,
+        Self::WipeKeys,
+    ];
+}
+
+pub(crate) struct Timers {
+    deadlines: [Option<Instant>; Reason::ALL.len()],
+    /// More data came in while the passive keepalive was pending already.
+    need_another_keepalive: bool,
+    /// Retransmissions since the last request for a session.
+    retries: u8,
+    /// The receive side asked for a new session once in this keypair's last minute.
+    asked_on_receive: bool,
+}
+
+impl Timers {
+    pub(crate) const STOPPED: Self = Self {
+        deadlines: [None; Reason::ALL.len()],
+        need_another_keepalive: false,
+        retries: 0,
+        asked_on_receive: false,
+    };
+
+    /// The earliest deadline. Bounded by the number of timers.
+    pub(crate) fn next(&self) -> Option<(Instant, Reason)> {
+        let armed = self.deadlines.iter().zip(Reason::ALL);
+        armed.filter_map(|(at, reason)| at.map(|at| (at, reason))).min_by_key(|(at, _)| *at)
+    }
+
+    /// Takes the earliest timer that is due at `now`.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Reason> {
+        let (at, reason) = self.next()?;
+        if at > now {
+            return None;
+        }
+        self.cancel(reason);
+        Some(reason)
+    }
+
+    pub(crate) fn is_armed(&self, reason: Reason) -> bool {
+        self.deadlines.get(reason as usize).is_some_and(Option::is_some)
+    }
+
+    /// A data packet with something in it was handed to the socket.
+    pub(crate) fn data_sent(&mut self, now: Instant, jitter: Duration) {
+        if !self.is_armed(Reason::NewHandshake) {
+            let wait = KEEPALIVE_TIMEOUT.saturating_add(REKEY_TIMEOUT).saturating_add(jitter);
+            self.arm(Reason::NewHandshake, now.saturating_add(wait));
+        }
+    }
+
+    /// A data packet with something in it was received and authenticated.
+    pub(crate) fn data_received(&mut self, now: Instant) {
+        if self.is_armed(Reason::PassiveKeepalive) {
+            self.need_another_keepalive = true;
+        } else {
+            self.arm(Reason::PassiveKeepalive, now.saturating_add(KEEPALIVE_TIMEOUT));
+        }
+    }
+
+    /// The passive keepalive was due: arms it again for data that came since.
+    pub(crate) fn passive_keepalive_expired(&mut self, now: Instant) {
+        if core::mem::take(&mut self.need_another_keepalive) {
+            self.arm(Reason::PassiveKeepalive, now.saturating_add(KEEPALIVE_TIMEOUT));
+        }
+    }
+
+    /// Anything authenticated but a cookie reply was sent.
+    pub(crate) fn any_authenticated_packet_sent(&mut self) {
+        self.cancel(Reason::PassiveKeepalive);
+        self.need_another_keepalive = false;
+    }
+
+    /// Anything authenticated but a cookie reply was received.
+    pub(crate) fn any_authenticated_packet_received(&mut self) {
+        self.cancel(Reason::NewHandshake);
+    }
+
+    /// Anything authenticated but a cookie reply passed, in either direction.
+    pub(crate) fn any_authenticated_packet_traversal(&mut self, now: Instant, keepalive: u16) {
+        if keepalive != 0 {
+            let wait = Duration::from_secs(u64::from(keepalive));
+            self.arm(Reason::PersistentKeepalive, now.saturating_add(wait));
+        }
+    }
+
+    /// The persistent keepalive was turned off.
+    pub(crate) fn persistent_keepalive_off(&mut self) {
+        self.cancel(Reason::PersistentKeepalive);
+    }
+
+    /// A session is asked for by something that is not a retry.
+    pub(crate) fn handshake_requested(&mut self) {
+        self.retries = 0;
+    }
+
+    /// An initiation was sent, or could not be: try again after `REKEY_TIMEOUT` and jitter
+    /// from `since`.
+    pub(crate) fn arm_retransmit(&mut self, since: Instant, jitter: Duration) {
+        let wait = REKEY_TIMEOUT.saturating_add(jitter);
+        self.arm(Reason::Retransmit, since.saturating_add(wait));
+    }
+
+    /// Counts a retry; false when all of them are used up.
+    pub(crate) fn retry(&mut self, greatest: u8) -> bool {
+        let left = self.retries < greatest;
+        if left {
+            self.retries = self.retries.saturating_add(1);
+        }
+        left
+    }
+
+    /// The handshake came to its end on our side: a response was consumed, or our response
+    /// was confirmed.
+    pub(crate) fn handshake_complete(&mut self, birth: Instant) {
+        self.cancel(Reason::Retransmit);
+        self.retries = 0;
+        self.asked_on_receive = false;
+        self.arm(Reason::SessionExpiry, birth.saturating_add(REJECT_AFTER_TIME));
+    }
+
+    /// A keypair was derived.
+    pub(crate) fn session_derived(&mut self, now: Instant) {
+        self.arm(Reason::WipeKeys, now.saturating_add(WIPE_AFTER_TIME));
+    }
+
+    /// No handshake came of all tries: nothing more is sent, and the keys go if nothing else
+    /// says when.
+    pub(crate) fn handshake_given_up(&mut self, now: Instant) {
+        self.cancel(Reason::PassiveKeepalive);
+        self.need_another_keepalive = false;
+        if !self.is_armed(Reason::WipeKeys) {
+            self.session_derived(now);
+        }
+    }
+
+    /// True once per keypair: whether receiving may ask for a new session now.
+    pub(crate) fn ask_on_receive(&mut self) -> bool {
+        !core::mem::replace(&mut self.asked_on_receive, true)
+    }
+
+    fn arm(&mut self, reason: Reason, at: Instant) {
+        if let Some(deadline) = self.deadlines.get_mut(reason as usize) {
+            *deadline = Some(at);
+        }
+    }
+
+    fn cancel(&mut self, reason: Reason) {
+        if let Some(deadline) = self.deadlines.get_mut(reason as usize) {
+            *deadline = None;
+        }
+    }
+}
