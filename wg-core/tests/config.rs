@@ -209,10 +209,7 @@ fn an_interface_address_keeps_its_host_bits() {
 
 /// Parses a text that may be anything. An error must lie inside the text.
 fn parse_anything(text: &str) {
-    let error = match Config::parse(text) {
-        Ok(_) => return drop(meaning_of(text)),
-        Err(error) => error,
-    };
+    let Err(error) = Config::parse(text) else { return drop(meaning_of(text)) };
     let text = text.trim_start_matches('\u{feff}');
     let line = text.split('\n').nth(error.line as usize - 1);
     let length = line.unwrap_or_else(|| panic!("{error}\n{text}")).chars().count();

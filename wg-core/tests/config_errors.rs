@@ -109,7 +109,8 @@ fn values_that_are_missing() {
 
 #[test]
 fn keys_that_are_not_keys() {
-    let length = |found| format!("the key has the length {found}, expected 44 characters of base64");
+    let length =
+        |found| format!("the key has the length {found}, expected 44 characters of base64");
     let base64 = "the key is not base64 of 32 bytes, expected 43 of A-Z a-z 0-9 + / and one =";
     in_peer("PresharedKey = FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE", 16, &length(43));
     in_peer("PresharedKey = FpCyhws9 cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=", 16, &length(45));
@@ -177,6 +178,8 @@ fn endpoints_that_are_wrong_at_the_wrong_part() {
     in_peer("Endpoint = example.org:0", 24, port);
     in_peer("Endpoint = 1.2.3.4:http", 20, port);
     in_peer("Endpoint = [::1]:70000", 18, port);
+    // Characters are counted, not bytes.
+    in_peer("Endpoint = [fe80::1%é]:0", 24, port);
     let host = "the host is wrong, expected an IP address or a name";
     in_peer("Endpoint = :51820", 12, host);
     in_peer("Endpoint = 1.2.3.256:51820", 12, host);
