@@ -1,5 +1,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
 //! The WireGuard protocol as a sans-IO engine.
 
 #[cfg(feature = "alloc")]

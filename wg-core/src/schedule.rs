@@ -66,11 +66,11 @@ impl<'a> Schedule<'a> {
     /// nothing has to move.
     pub(crate) fn lower(&mut self, peer: u32, at: Instant) {
         let Some(position) = self.position(peer) else { return };
-        if let Some(place) = self.places.get_mut(position) {
-            if at < place.bound {
-                place.bound = at;
-                self.sift_up(position);
-            }
+        if let Some(place) = self.places.get_mut(position)
+            && at < place.bound
+        {
+            place.bound = at;
+            self.sift_up(position);
         }
     }
 

@@ -65,10 +65,9 @@ impl Device<'_> {
         if !self.identity.set(key) {
             return;
         }
-        if let Some(public) = self.public_key() {
-            if let Some(ourselves) = self.find_peer(&public) {
-                self.remove_peer(ourselves);
-            }
+        let ourselves = self.public_key().and_then(|public| self.find_peer(&public));
+        if let Some(ourselves) = ourselves {
+            self.remove_peer(ourselves);
         }
         for slot in 0..self.fresh {
             self.renew_identity(now, slot);
