@@ -1,4 +1,5 @@
-//! X25519 by graviola's verified assembly, for x86-64 and AArch64 hosts.
+//! X25519 by graviola's verified assembly, for x86-64 and AArch64 hosts. It panics on
+//! processors without the instructions that it is written in (AVX2, for one).
 
 use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
 use zeroize::Zeroizing;
