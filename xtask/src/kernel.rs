@@ -3,5 +3,5 @@
 mod guest;
 mod image;
 
-pub(crate) use guest::{CommandId, Finished, GUEST_MAC, Guest};
+pub(crate) use guest::{CommandId, GUEST_MAC, Guest};
 pub(crate) use image::Image;

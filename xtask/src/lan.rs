@@ -7,6 +7,6 @@ mod pcap;
 mod wire;
 
 pub(crate) use cable::Cable;
-pub(crate) use inner::{EchoReply, Inner};
-pub(crate) use pcap::{LinkType, Pcap};
+pub(crate) use inner::Inner;
+pub(crate) use pcap::Pcap;
 pub(crate) use wire::{Datagram, Faults, Wire};

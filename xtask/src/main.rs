@@ -1,20 +1,53 @@
 //! The workspace's tasks: `cargo xtask --help`.
 
+mod demo;
+mod interop;
 mod kernel;
 mod lan;
+mod peer;
 mod setup;
+mod test;
 mod workspace;
 
-fn main() -> anyhow::Result<()> {
-    let cable = lan::Cable::new()?;
-    let t = std::time::Instant::now();
-    let image = kernel::Image::build()?;
-    println!("{:?}", t.elapsed());
-    let mut guest = kernel::Guest::boot(&image, &cable)?;
-    println!("{:?}", t.elapsed());
-    for a in std::env::args().skip(1) {
-        println!("{}", guest.run(&a)?);
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the wg-core workspace.
+///
+/// Start with `cargo xtask demo`: a device and a gateway in one process, over real UDP.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Flags {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Demo(demo::Demo),
+    Test(test::Test),
+    Interop(interop::Interop),
+    /// Say what this machine needs for `test` and `interop` and does not have.
+    Setup {
+        /// Install it: Debian packages as root or through sudo, Rust's parts through rustup.
+        #[arg(long)]
+        install: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Flags::parse().task {
+        Task::Demo(demo) => demo.run(),
+        Task::Test(test) => test.run(),
+        Task::Interop(interop) => interop.run(),
+        Task::Setup { install } => setup::setup(install),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    println!("{:?}", t.elapsed());
-    Ok(())
 }

@@ -25,13 +25,8 @@ pub(crate) enum Need {
 }
 
 /// Everything that `cargo xtask test` runs on.
-pub(crate) const ALL: &[Need] = &[
-    Need::Emulator,
-    Need::DebianPackages,
-    Need::RustComponents,
-    Need::RustSrc,
-    Need::CargoDeny,
-];
+pub(crate) const ALL: &[Need] =
+    &[Need::Emulator, Need::DebianPackages, Need::RustComponents, Need::RustSrc, Need::CargoDeny];
 
 /// What the kernel guest runs on.
 pub(crate) const KERNEL: &[Need] = &[Need::Emulator, Need::DebianPackages];
@@ -100,10 +95,7 @@ impl Need {
 
 /// The needs that this machine does not meet.
 pub(crate) fn missing(needs: &[Need]) -> Vec<Missing> {
-    needs
-        .iter()
-        .filter_map(|&need| need.missing().map(|what| Missing { need, what }))
-        .collect()
+    needs.iter().filter_map(|&need| need.missing().map(|what| Missing { need, what })).collect()
 }
 
 /// Names everything missing and the one command that installs it; nothing missing is no error.

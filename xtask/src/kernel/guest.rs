@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -47,11 +48,12 @@ pub(crate) struct Finished {
 }
 
 impl Guest {
-    /// Boots the kernel with its network card on `cable`, and waits for its shell.
-    pub(crate) fn boot(image: &Image, cable: &Cable) -> Result<Self> {
+    /// Boots the kernel with its network card on `cable`, and waits for its shell. Its log
+    /// is kept under `name`.
+    pub(crate) fn boot(image: &Image, cable: &Cable, name: &str) -> Result<Self> {
         let channel_path = cable.dir().join("channel");
         let listener = UnixListener::bind(&channel_path)?;
-        let log = target_dir().join("interop").join("kernel.log");
+        let log = target_dir().join("interop").join(format!("kernel-{name}.log"));
         let mut emulator = Command::new("qemu-system-x86_64")
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
             .args(["-display", "none", "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "256"])
@@ -60,13 +62,19 @@ impl Guest {
             .arg("-initrd")
             .arg(&image.initramfs)
             // No waiting for hardware that is not there; a crash ends the emulator.
-            .args(["-append", "console=ttyS0 quiet loglevel=8 panic=-1 tsc=reliable no_timer_check"])
+            .args([
+                "-append",
+                "console=ttyS0 quiet loglevel=8 panic=-1 tsc=reliable no_timer_check",
+            ])
             .args(["-serial", &format!("file:{}", log.display())])
             .args(["-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=channel,path={}", channel_path.display())])
             .args(["-device", "virtserialport,chardev=channel"])
             .args(["-netdev", &cable.netdev()])
-            .args(["-device", &format!("virtio-net-pci,netdev=cable,mac={},romfile=", mac(GUEST_MAC))])
+            .args([
+                "-device",
+                &format!("virtio-net-pci,netdev=cable,mac={},romfile=", mac(GUEST_MAC)),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(log.with_extension("qemu"))?)
@@ -83,14 +91,8 @@ impl Guest {
             }
         };
         channel.set_nonblocking(true)?;
-        let mut guest = Self {
-            emulator,
-            channel,
-            incoming: Vec::new(),
-            answers: HashMap::new(),
-            last: 0,
-            log,
-        };
+        let mut guest =
+            Self { emulator, channel, incoming: Vec::new(), answers: HashMap::new(), last: 0, log };
         // The shell's greeting is an answer to a command that nobody sent.
         guest.wait(CommandId(0), BOOT_LIMIT).context("the kernel does not come up")?;
         Ok(guest)
@@ -108,6 +110,12 @@ impl Guest {
 
     /// What a started script left, once it has ended. Never blocks; given once.
     pub(crate) fn finished(&mut self, id: CommandId) -> Result<Option<Finished>> {
+        self.take_answers()?;
+        Ok(self.answers.remove(&id))
+    }
+
+    /// Takes in what the guest has answered so far.
+    pub(crate) fn take_answers(&mut self) -> Result<()> {
         let mut chunk = [0; 16 * 1024];
         loop {
             match self.channel.read(&mut chunk) {
@@ -120,7 +128,7 @@ impl Guest {
         while let Some((id, answer)) = self.take_answer()? {
             self.answers.insert(id, answer);
         }
-        Ok(self.answers.remove(&id))
+        Ok(())
     }
 
     /// Runs a script to its end, which must be a success, and returns what it printed. The
@@ -139,7 +147,8 @@ impl Guest {
             if start.elapsed() > limit {
                 bail!("no answer from the guest within {limit:?}; {}", self.last_words());
             }
-            let mut ready = [rustix::event::PollFd::new(&self.channel, rustix::event::PollFlags::IN)];
+            let mut ready =
+                [rustix::event::PollFd::new(&self.channel, rustix::event::PollFlags::IN)];
             let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
             rustix::event::poll(&mut ready, Some(&pause))?;
         }
@@ -186,6 +195,13 @@ impl Drop for Guest {
         // The emulator may have ended by itself; either way it leaves no process behind.
         let _ = self.emulator.kill();
         let _ = self.emulator.wait();
+    }
+}
+
+impl AsFd for Guest {
+    /// Readable when an answer comes.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
     }
 }
 

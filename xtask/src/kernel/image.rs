@@ -110,8 +110,8 @@ fn write_initramfs(file: &Path, packages: &Path, modules: &Path) -> Result<()> {
     }
     for (from, to) in FILES {
         let from = packages.join(from);
-        let bytes =
-            std::fs::read(&from).with_context(|| format!("no {} in Debian's package", from.display()))?;
+        let bytes = std::fs::read(&from)
+            .with_context(|| format!("no {} in Debian's package", from.display()))?;
         archive.add(to, newc::ModeFileType::Regular, 0o755, &bytes)?;
     }
     // Numbered, so that the shell's sorted glob is the order of loading.
@@ -135,13 +135,7 @@ struct Archive {
 }
 
 impl Archive {
-    fn add(
-        &mut self,
-        name: &str,
-        kind: newc::ModeFileType,
-        mode: u32,
-        bytes: &[u8],
-    ) -> Result<()> {
+    fn add(&mut self, name: &str, kind: newc::ModeFileType, mode: u32, bytes: &[u8]) -> Result<()> {
         self.inode += 1;
         let length = u32::try_from(bytes.len())?;
         let mut entry = newc::Builder::new(name)

@@ -44,19 +44,21 @@ struct Packets {
 }
 
 impl Inner {
-    pub(crate) fn new(addresses: &[IpCidr], mtu: usize) -> Self {
+    pub(crate) fn new(addresses: &[IpAddr], mtu: usize) -> Self {
         let mut packets = Packets { mtu, incoming: VecDeque::new(), outgoing: VecDeque::new() };
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = fastrand::u64(..);
         let mut interface = Interface::new(config, &mut packets, Instant::ZERO);
         interface.update_ip_addrs(|list| {
             for address in addresses {
-                list.push(*address).expect("room for a test's addresses");
+                // The other end is in the same network, and there is nobody else.
+                let prefix = if address.is_ipv4() { 24 } else { 64 };
+                list.push(IpCidr::new((*address).into(), prefix))
+                    .expect("room for a test's addresses");
             }
         });
-        let buffer = || {
-            icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 16], vec![0; 64 * 1024])
-        };
+        let buffer =
+            || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 16], vec![0; 64 * 1024]);
         let mut socket = icmp::Socket::new(buffer(), buffer());
         socket.bind(icmp::Endpoint::Ident(ECHO_IDENT)).expect("a fresh socket");
         let mut sockets = SocketSet::new(Vec::new());

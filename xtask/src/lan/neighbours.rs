@@ -1,6 +1,6 @@
 //! Answers to "who has this address": ARP and IPv6 neighbour discovery.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -111,6 +111,8 @@ pub(super) fn framed(
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     const OURS: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 9]);

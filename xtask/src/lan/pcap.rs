@@ -1,4 +1,4 @@
-//! Packets recorded for Wireshark, in its oldest and simplest format.
+//! Frames recorded for Wireshark, in its oldest and simplest format.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,13 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-/// What a record begins with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LinkType {
-    Ethernet = 1,
-    /// An IPv4 or IPv6 header.
-    Raw = 101,
-}
+/// Records begin with an Ethernet header.
+const LINKTYPE_ETHERNET: u32 = 1;
 
 /// A capture file being written.
 pub(crate) struct Pcap {
@@ -21,11 +16,12 @@ pub(crate) struct Pcap {
 }
 
 impl Pcap {
-    pub(crate) fn create(path: &Path, link: LinkType) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut file = BufWriter::new(file);
         // Magic of microsecond times, version 2.4, time zone, accuracy, longest record.
-        for word in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 0x0004_0000, link as u32] {
+        for word in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 0x0004_0000, LINKTYPE_ETHERNET] {
             file.write_all(&u32::to_le_bytes(word))?;
         }
         Ok(Self { file })

@@ -4,6 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -16,6 +17,7 @@ use smoltcp::wire::{
 use super::neighbours::{answer, framed};
 use super::{Cable, Pcap};
 use crate::kernel::GUEST_MAC;
+use crate::peer::Underlay;
 
 /// The card that all our hosts share.
 const OUR_MAC: EthernetAddress = EthernetAddress([0x52, 0x54, 0x00, 0x00, 0x00, 0x02]);
@@ -70,10 +72,6 @@ impl Wire {
         }
     }
 
-    pub(crate) fn cable(&self) -> &Cable {
-        &self.cable
-    }
-
     /// Takes `addresses` as the hosts on our end, in place of those before.
     pub(crate) fn set_hosts(&mut self, addresses: &[IpAddr]) {
         addresses.clone_into(&mut self.hosts);
@@ -92,43 +90,6 @@ impl Wire {
     /// The datagrams since `record`, both ways, in order.
     pub(crate) fn recorded(&self) -> &[Datagram] {
         self.recorded.as_deref().unwrap_or_default()
-    }
-
-    /// Sends a datagram to the guest.
-    pub(crate) fn send(&mut self, datagram: &Datagram) -> Result<()> {
-        let frame = emit(datagram)?;
-        self.note(datagram);
-        for _ in 0..self.copies() {
-            let due = self.due();
-            self.outgoing.push_back((due, frame.clone()));
-        }
-        self.flush()
-    }
-
-    /// The next datagram from the guest to one of our hosts; never waits. Questions for our
-    /// hosts' cards are answered on the way.
-    pub(crate) fn receive(&mut self) -> Result<Option<Datagram>> {
-        self.flush()?;
-        let mut buffer = [0; 2048];
-        while let Some(length) = self.cable.receive(&mut buffer)? {
-            let frame = &buffer[..length];
-            if let Some(pcap) = &mut self.pcap {
-                pcap.record(frame)?;
-            }
-            if let Some(reply) = answer(frame, OUR_MAC, |address| self.hosts.contains(&address)) {
-                self.outgoing.push_back((Instant::now(), reply));
-                self.flush()?;
-            } else if let Some(datagram) = parse(frame)
-                && self.hosts.contains(&datagram.to.ip())
-            {
-                self.note(&datagram);
-                for _ in 0..self.copies() {
-                    let due = self.due();
-                    self.incoming.push_back((due, datagram.clone()));
-                }
-            }
-        }
-        Ok(take_due(&mut self.incoming))
     }
 
     /// When the next datagram that the wire holds back is due.
@@ -169,6 +130,51 @@ impl Wire {
 
     fn due(&mut self) -> Instant {
         Instant::now() + self.faults.delay.mul_f64(1.0 + self.chance.f64())
+    }
+}
+
+impl Underlay for Wire {
+    fn send(&mut self, datagram: &Datagram) -> Result<()> {
+        let frame = emit(datagram)?;
+        self.note(datagram);
+        for _ in 0..self.copies() {
+            let due = self.due();
+            self.outgoing.push_back((due, frame.clone()));
+        }
+        self.flush()
+    }
+
+    /// The next datagram from the guest to one of our hosts. Questions for our hosts' cards
+    /// are answered on the way.
+    fn receive(&mut self) -> Result<Option<Datagram>> {
+        self.flush()?;
+        let mut buffer = [0; 2048];
+        while let Some(length) = self.cable.receive(&mut buffer)? {
+            let frame = &buffer[..length];
+            if let Some(pcap) = &mut self.pcap {
+                pcap.record(frame)?;
+            }
+            if let Some(reply) = answer(frame, OUR_MAC, |address| self.hosts.contains(&address)) {
+                self.outgoing.push_back((Instant::now(), reply));
+                self.flush()?;
+            } else if let Some(datagram) = parse(frame)
+                && self.hosts.contains(&datagram.to.ip())
+            {
+                self.note(&datagram);
+                for _ in 0..self.copies() {
+                    let due = self.due();
+                    self.incoming.push_back((due, datagram.clone()));
+                }
+            }
+        }
+        Ok(take_due(&mut self.incoming))
+    }
+}
+
+impl AsFd for Wire {
+    /// Readable when a frame comes.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.cable.as_fd()
     }
 }
 
@@ -275,10 +281,9 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_parsed() {
-        for sent in [
-            datagram("10.0.0.1:1", "10.0.0.2:65535"),
-            datagram("[fd00::1]:1", "[fd00::2]:65535"),
-        ] {
+        for sent in
+            [datagram("10.0.0.1:1", "10.0.0.2:65535"), datagram("[fd00::1]:1", "[fd00::2]:65535")]
+        {
             let mut frame = emit(&sent).expect("a frame");
             assert_eq!(parse(&frame).as_ref(), Some(&sent));
             *frame.last_mut().expect("bytes") ^= 1;

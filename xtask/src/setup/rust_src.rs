@@ -105,10 +105,8 @@ fn from_archive(toolchain: &Toolchain) -> Result<()> {
             .context("neither WG_RUST_SRC nor ../shared/toolchain/rust-src-*.tar.xz names one")?,
     };
     std::fs::create_dir_all(toolchain.source())?;
-    output_of(
-        Command::new("tar").arg("-xJf").arg(archive).arg("-C").arg(toolchain.source()),
-    )
-    .map(drop)
+    output_of(Command::new("tar").arg("-xJf").arg(archive).arg("-C").arg(toolchain.source()))
+        .map(drop)
 }
 
 fn archive_beside_checkout() -> Option<PathBuf> {
@@ -132,8 +130,8 @@ fn from_debian(toolchain: &Toolchain) -> Result<()> {
         apt::Release::update(&dir.join("apt"), &["http://deb.debian.org/debian forky main"])?;
     let unpacked = dir.join("unpacked");
     release.unpack(&["rust-src"], &unpacked)?;
-    let library = find_library(&unpacked.join("usr"))
-        .context("Debian's rust-src holds no library folder")?;
+    let library =
+        find_library(&unpacked.join("usr")).context("Debian's rust-src holds no library folder")?;
     std::fs::create_dir_all(toolchain.source())?;
     output_of(Command::new("cp").arg("-rL").arg(library).arg(toolchain.source()))?;
     Ok(())

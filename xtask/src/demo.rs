@@ -1,0 +1,219 @@
+//! `cargo xtask demo`: a device talks through a tunnel, and one sees what happened.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use wg_core::{PresharedKey, PrivateKey};
+
+use crate::interop::{KERNEL_INNER, MTU, OUR_INNER, Scene, Tunnel};
+use crate::kernel::Image;
+use crate::lan::{Datagram, Inner};
+use crate::peer::{FileClock, Peer, PeerConfig, Underlay};
+use crate::setup;
+
+/// Send five pings through a WireGuard tunnel and print what happened.
+///
+/// A device and a gateway, two engines of wg-core, talk over real UDP on this machine's
+/// loopback. Needs nothing but Rust.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// The gateway is a Linux kernel's WireGuard, booted in an emulator.
+    #[arg(long)]
+    kernel: bool,
+}
+
+const PINGS: u16 = 5;
+const DEVICE: IpAddr = OUR_INNER[0];
+const GATEWAY: IpAddr = KERNEL_INNER[0];
+/// Loopback needs a millisecond; an emulated kernel on a busy machine much more.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Demo {
+    pub(crate) fn run(&self) -> Result<()> {
+        if self.kernel {
+            setup::require(setup::KERNEL)?;
+            let image = Image::build()?;
+            let start = Instant::now();
+            let mut scene = Scene::new(&image, "demo", None)?;
+            println!("a Linux kernel booted in {:.1} s", start.elapsed().as_secs_f64());
+            let tunnel = Tunnel::fresh();
+            scene.set_up(&tunnel)?;
+            println!("device   {DEVICE} inside, {} outside", scene.device().local);
+            println!("kernel   {GATEWAY} inside, {} outside", tunnel.kernel_endpoint());
+            ping_all(&mut scene)?;
+            println!("the kernel says:\n{}", scene.run("wg show wg0")?.trim());
+            Ok(())
+        } else {
+            let mut loopback = Loopback::new()?;
+            println!("device   {DEVICE} inside, {} outside", loopback.device.local);
+            println!("gateway  {GATEWAY} inside, {} outside", loopback.gateway.local);
+            ping_all(&mut loopback)?;
+            let gateway = &loopback.gateway;
+            println!(
+                "the gateway received {} bytes, sent {}, and learnt where the device is: {}",
+                gateway.received_bytes(),
+                gateway.sent_bytes(),
+                gateway.endpoint().map_or("nowhere".into(), |at| at.to_string()),
+            );
+            Ok(())
+        }
+    }
+}
+
+/// A device, and whatever is at the other end of its tunnel.
+trait Link {
+    fn device(&mut self) -> &mut Peer;
+    /// Lets both ends do what is due.
+    fn work(&mut self) -> Result<()>;
+    /// Waits a little, for something to become due.
+    fn wait(&mut self) -> Result<()>;
+}
+
+/// Pings through the tunnel, the first of which asks for the session.
+fn ping_all(link: &mut impl Link) -> Result<()> {
+    let asked = Instant::now();
+    let mut session_at = None;
+    let mut lost = 0;
+    for sequence in 1..=PINGS {
+        let sent = Instant::now();
+        link.device().inner.ping(GATEWAY, sequence, 56)?;
+        let returned = loop {
+            link.work()?;
+            let device = link.device();
+            if session_at.is_none() && device.has_session() {
+                session_at = Some(Instant::now());
+                println!("session  up {} after the first packet asked for it", since(asked));
+            }
+            if device.inner.next_echo().is_some_and(|echo| echo.sequence == sequence) {
+                break true;
+            }
+            if sent.elapsed() > PATIENCE {
+                break false;
+            }
+            link.wait()?;
+        };
+        if returned {
+            println!("ping {sequence}   64 bytes from {GATEWAY} in {}", since(sent));
+        } else {
+            println!("ping {sequence}   lost: {}", link.device().refusals());
+            lost += 1;
+        }
+    }
+    let device = link.device();
+    println!(
+        "the device sent {} bytes and received {}, handshake included; {}",
+        device.sent_bytes(),
+        device.received_bytes(),
+        device.refusals()
+    );
+    ensure!(lost == 0, "{lost} of {PINGS} pings were lost");
+    Ok(())
+}
+
+fn since(start: Instant) -> String {
+    format!("{:.2} ms", start.elapsed().as_secs_f64() * 1000.0)
+}
+
+impl Link for Scene {
+    fn device(&mut self) -> &mut Peer {
+        self.peer()
+    }
+
+    fn work(&mut self) -> Result<()> {
+        self.work()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.wait(Instant::now() + Duration::from_millis(20))
+    }
+}
+
+/// Two engines in this process.
+struct Loopback {
+    device: Peer,
+    device_socket: UdpSocket,
+    gateway: Peer,
+    gateway_socket: UdpSocket,
+}
+
+impl Loopback {
+    fn new() -> Result<Self> {
+        let mut rng = UnwrapErr(SysRng);
+        let device_key = PrivateKey::generate(&mut rng);
+        let gateway_key = PrivateKey::generate(&mut rng);
+        let (device_socket, gateway_socket) = (socket()?, socket()?);
+        let device = PeerConfig {
+            their_key: gateway_key.public_key(),
+            private_key: device_key.clone(),
+            preshared_key: PresharedKey::NONE,
+            local: device_socket.local_addr()?,
+            // Only the device knows whom to call; the gateway learns from the call.
+            remote: Some(gateway_socket.local_addr()?),
+            allowed_ips: vec![GATEWAY],
+        };
+        let gateway = PeerConfig {
+            their_key: device_key.public_key(),
+            private_key: gateway_key,
+            preshared_key: PresharedKey::NONE,
+            local: gateway_socket.local_addr()?,
+            remote: None,
+            allowed_ips: vec![DEVICE],
+        };
+        Ok(Self {
+            device: Peer::new(device, Inner::new(&[DEVICE], MTU), FileClock::wall())?,
+            device_socket,
+            gateway: Peer::new(gateway, Inner::new(&[GATEWAY], MTU), FileClock::wall())?,
+            gateway_socket,
+        })
+    }
+}
+
+impl Link for Loopback {
+    fn device(&mut self) -> &mut Peer {
+        &mut self.device
+    }
+
+    fn work(&mut self) -> Result<()> {
+        self.device.step(&mut self.device_socket)?;
+        self.gateway.step(&mut self.gateway_socket)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        std::thread::sleep(Duration::from_micros(50));
+        Ok(())
+    }
+}
+
+fn socket() -> Result<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+impl Underlay for UdpSocket {
+    fn send(&mut self, datagram: &Datagram) -> Result<()> {
+        self.send_to(&datagram.payload, datagram.to)?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Option<Datagram>> {
+        let mut buffer = [0; 2048];
+        match self.recv_from(&mut buffer) {
+            Ok((length, from)) => Ok(Some(Datagram {
+                from,
+                to: self.local_addr()?,
+                // The standard library does not tell it.
+                traffic_class: 0,
+                payload: buffer[..length].to_vec(),
+            })),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `cargo xtask interop`: the engine against a Linux kernel's WireGuard, case by case.
+
+mod counters;
+mod data;
+mod handshake;
+mod refusal;
+mod rekey;
+mod replay;
+mod report;
+mod restart;
+mod roaming;
+mod scene;
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use indicatif::ProgressBar;
+
+use crate::kernel::Image;
+use crate::setup;
+use report::{Outcome, Report};
+pub(crate) use scene::{KERNEL_INNER, MTU, OUR_INNER, Scene, Tunnel};
+
+/// Boot a Linux kernel with WireGuard in an emulator and prove the engine against it.
+///
+/// Our end of the tunnel is wg-core in this process; the kernel's network card is a socket
+/// of ours, so no root and no interface of this machine is involved. The kernel comes from
+/// Debian once (30 MB) and is kept under target/interop.
+#[derive(Args)]
+pub(crate) struct Interop {
+    /// Run only the cases whose name begins so, such as `replay` or `data.every_ping_size`.
+    /// May be given several times.
+    #[arg(long, value_name = "NAME")]
+    case: Vec<String>,
+    /// Also run the cases that take over six minutes: rekeys by age.
+    #[arg(long)]
+    slow: bool,
+    /// Name the cases and what each proves, and run none.
+    #[arg(long)]
+    list: bool,
+    /// Write the outcome as one JSON object: `passed`, `failed`, `skipped`, `cases`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Record every Ethernet frame in DIR, a file per kernel, for Wireshark.
+    #[arg(long, value_name = "DIR")]
+    pcap: Option<PathBuf>,
+}
+
+/// One behaviour, proven on a tunnel of its own.
+struct Case {
+    /// The file's noun and the behaviour.
+    name: &'static str,
+    /// What a pass proves.
+    proves: &'static str,
+    run: fn(&mut Scene) -> Result<()>,
+    /// Takes minutes, and so a kernel of its own beside the others.
+    slow: bool,
+}
+
+impl Case {
+    const fn new(
+        name: &'static str,
+        proves: &'static str,
+        run: fn(&mut Scene) -> Result<()>,
+    ) -> Self {
+        Self { name, proves, run, slow: false }
+    }
+
+    const fn slow(self) -> Self {
+        Self { slow: true, ..self }
+    }
+}
+
+const CASES: &[&[Case]] = &[
+    handshake::CASES,
+    data::CASES,
+    roaming::CASES,
+    restart::CASES,
+    refusal::CASES,
+    replay::CASES,
+    counters::CASES,
+    rekey::CASES,
+];
+
+impl Interop {
+    pub(crate) fn run(&self) -> Result<()> {
+        let cases = self.selected()?;
+        if self.list {
+            for case in cases {
+                let slow = if case.slow { " (--slow)" } else { "" };
+                println!("{:<40} {}{slow}", case.name, case.proves);
+            }
+            return Ok(());
+        }
+        setup::require(setup::KERNEL)?;
+        if let Some(dir) = &self.pcap {
+            std::fs::create_dir_all(dir)?;
+        }
+        let image = Image::build()?;
+        let report = self.run_cases(&image, &cases);
+        report.print_summary();
+        if let Some(file) = &self.json {
+            report.write_json(file)?;
+        }
+        if report.failed() > 0 {
+            bail!("{} of {} cases failed", report.failed(), report.ran());
+        }
+        Ok(())
+    }
+
+    fn selected(&self) -> Result<Vec<&'static Case>> {
+        for name in &self.case {
+            if !CASES.iter().copied().flatten().any(|case| case.name.starts_with(name)) {
+                bail!("no case is named {name}: see `cargo xtask interop --list`");
+            }
+        }
+        let is_selected = |case: &&Case| {
+            self.case.is_empty() || self.case.iter().any(|name| case.name.starts_with(name))
+        };
+        Ok(CASES.iter().copied().flatten().filter(is_selected).collect())
+    }
+
+    /// Slow cases run beside the others, each with a kernel of its own; the others share one.
+    fn run_cases(&self, image: &Image, cases: &[&'static Case]) -> Report {
+        let mut report = Report::default();
+        // Asking for a slow case by its whole name is asking for it to run.
+        let wanted = |case: &&&Case| {
+            !case.slow || self.slow || self.case.iter().any(|name| name == case.name)
+        };
+        std::thread::scope(|scope| {
+            let slow: Vec<_> = cases
+                .iter()
+                .filter(|case| case.slow)
+                .filter(wanted)
+                .map(|&case| {
+                    println!("{:<40} runs for minutes, beside the others", case.name);
+                    (case, scope.spawn(|| self.run_alone(image, case)))
+                })
+                .collect();
+            let mut scene = None;
+            for case in cases.iter().filter(|case| !case.slow) {
+                let outcome = self.run_shared(image, case, &mut scene);
+                report.add(case.name, outcome);
+            }
+            for (case, running) in slow {
+                let outcome = running.join().unwrap_or_else(|_| Outcome::panicked());
+                report.add(case.name, outcome);
+            }
+        });
+        for case in cases.iter().filter(|case| !wanted(case)) {
+            report.add(case.name, Outcome::Skipped { why: "needs --slow".into() });
+        }
+        report
+    }
+
+    fn run_alone(&self, image: &Image, case: &Case) -> Outcome {
+        let start = Instant::now();
+        let outcome = Scene::new(image, case.name, self.pcap.as_deref())
+            .and_then(|mut scene| scene.diagnosed(case.run));
+        Outcome::of(outcome, start.elapsed())
+    }
+
+    /// Runs a case on the kernel that the cases before left, unless one of them failed.
+    fn run_shared(&self, image: &Image, case: &Case, shared: &mut Option<Scene>) -> Outcome {
+        let start = Instant::now();
+        let spinner = ProgressBar::new_spinner().with_message(case.name);
+        spinner.enable_steady_tick(Duration::from_millis(200));
+        let scene = match shared.take() {
+            Some(scene) => Ok(scene),
+            None => Scene::new(image, "shared", self.pcap.as_deref()),
+        };
+        let outcome = scene.and_then(|mut scene| {
+            scene.diagnosed(case.run)?;
+            *shared = Some(scene);
+            Ok(())
+        });
+        spinner.finish_and_clear();
+        Outcome::of(outcome, start.elapsed())
+    }
+}

@@ -1,0 +1,76 @@
+//! Sessions come up, whoever calls, over either family.
+
+use anyhow::{Result, ensure};
+
+use super::scene::{V4, V6};
+use super::{Case, Scene, Tunnel};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("handshake.we_initiate", "the kernel answers our initiation", we_initiate),
+    Case::new("handshake.kernel_initiates", "we answer the kernel's initiation", kernel_initiates),
+    Case::new(
+        "handshake.we_initiate_with_psk",
+        "the kernel answers, with a pre-shared key on both sides",
+        we_initiate_with_psk,
+    ),
+    Case::new(
+        "handshake.kernel_initiates_with_psk",
+        "we answer, with a pre-shared key on both sides",
+        kernel_initiates_with_psk,
+    ),
+    Case::new(
+        "handshake.we_initiate_over_ipv6",
+        "our initiation and data travel in IPv6",
+        we_initiate_over_ipv6,
+    ),
+    Case::new(
+        "handshake.kernel_initiates_over_ipv6",
+        "the kernel's initiation and data travel in IPv6",
+        kernel_initiates_over_ipv6,
+    ),
+];
+
+fn we_initiate(scene: &mut Scene) -> Result<()> {
+    calls(scene, &Tunnel::fresh())
+}
+
+fn we_initiate_with_psk(scene: &mut Scene) -> Result<()> {
+    calls(scene, &Tunnel::fresh().with_preshared_key())
+}
+
+fn we_initiate_over_ipv6(scene: &mut Scene) -> Result<()> {
+    calls(scene, &Tunnel { outside: V6, ..Tunnel::fresh() })
+}
+
+fn kernel_initiates(scene: &mut Scene) -> Result<()> {
+    is_called(scene, &Tunnel::called_by_kernel())
+}
+
+fn kernel_initiates_with_psk(scene: &mut Scene) -> Result<()> {
+    is_called(scene, &Tunnel::called_by_kernel().with_preshared_key())
+}
+
+fn kernel_initiates_over_ipv6(scene: &mut Scene) -> Result<()> {
+    is_called(scene, &Tunnel { outside: V6, ..Tunnel::called_by_kernel() })
+}
+
+fn calls(scene: &mut Scene, tunnel: &Tunnel) -> Result<()> {
+    scene.set_up(tunnel)?;
+    scene.ping(V4)?;
+    let log = scene.kernel_log()?;
+    ensure!(log.contains("Receiving handshake initiation from peer"), "we did not call:\n{log}");
+    ensure!(!log.contains("Sending handshake initiation"), "the kernel called:\n{log}");
+    ensure!(scene.kernel_status()?.latest_handshake > 0, "the kernel has no session");
+    Ok(())
+}
+
+fn is_called(scene: &mut Scene, tunnel: &Tunnel) -> Result<()> {
+    scene.set_up(tunnel)?;
+    scene.kernel_pings(V4)?;
+    let log = scene.kernel_log()?;
+    ensure!(log.contains("Receiving handshake response from peer"), "it did not call:\n{log}");
+    ensure!(!log.contains("Receiving handshake initiation"), "we called:\n{log}");
+    // The endpoint was learnt: nobody told us.
+    ensure!(scene.peer().endpoint() == Some(tunnel.kernel_endpoint()), "the endpoint is wrong");
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! `cargo xtask test`: everything that must hold before a change is done.
+
+mod steps;
+
+use core::time::Duration;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::ProgressBar;
+use serde_json::{Map, Value, json};
+
+use crate::setup;
+use crate::workspace::{shown, tail, target_dir};
+
+/// Run every check: format, lints, tests, documentation, features, packages, interop.
+///
+/// A line per step; where one fails, the end of what it printed. What this machine lacks is
+/// named first, with the command that installs it.
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Install what is missing first: Debian packages, rust-src, cargo-deny.
+    #[arg(long)]
+    install: bool,
+    /// Run only the steps whose name begins so. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    step: Vec<String>,
+    /// Name the steps and their commands, and run none.
+    #[arg(long)]
+    list: bool,
+    /// Run the steps after a failed one too.
+    #[arg(long)]
+    keep_going: bool,
+    /// Write the outcome as one JSON object: `passed`, `failed`, `steps`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// A command that must succeed.
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) command: Command,
+    /// What of its output is shown when it succeeds: the lines that say what ran.
+    pub(crate) closing: fn(&str) -> bool,
+}
+
+impl Test {
+    pub(crate) fn run(&self) -> Result<()> {
+        let is_wanted = |step: &Step| {
+            self.step.is_empty() || self.step.iter().any(|name| step.name.starts_with(name))
+        };
+        if self.list {
+            for step in steps::all()?.iter().filter(|step| is_wanted(step)) {
+                println!("{:<34} {}", step.name, shown(&step.command));
+            }
+            return Ok(());
+        }
+        if self.install {
+            setup::install(setup::ALL)?;
+        }
+        setup::require(setup::ALL)?;
+        let steps: Vec<_> = steps::all()?.into_iter().filter(is_wanted).collect();
+        if steps.is_empty() {
+            bail!("no step is named so: see `cargo xtask test --list`");
+        }
+        let (mut outcomes, mut failed) = (Map::new(), Vec::new());
+        for step in steps {
+            let name = step.name.clone();
+            let (time, passed) = step.run()?;
+            outcomes
+                .insert(name.clone(), json!({ "passed": passed, "seconds": time.as_secs_f64() }));
+            if !passed {
+                failed.push(name);
+                if !self.keep_going {
+                    break;
+                }
+            }
+        }
+        let passed = outcomes.len() - failed.len();
+        println!("test: {passed} steps passed, {} failed", failed.len());
+        if let Some(file) = &self.json {
+            let whole = json!({ "passed": passed, "failed": failed.len(), "steps": Value::Object(outcomes) });
+            std::fs::write(file, format!("{whole:#}\n"))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        if !failed.is_empty() {
+            bail!("failed: {}", failed.join(", "));
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn run(mut self) -> Result<(Duration, bool)> {
+        let start = Instant::now();
+        let spinner = ProgressBar::new_spinner().with_message(self.name.clone());
+        spinner.enable_steady_tick(Duration::from_millis(200));
+        let (passed, output) = self.output()?;
+        spinner.finish_and_clear();
+        let time = start.elapsed();
+        let word = if passed { "ok" } else { "FAILED" };
+        println!("{:<34} {word:<6} {:>7.1} s", self.name, time.as_secs_f64());
+        if passed {
+            for line in output.lines().filter(|line| (self.closing)(line)) {
+                println!("    {}", line.trim());
+            }
+        } else {
+            println!("    $ {}", shown(&self.command));
+            let log = target_dir().join("xtask-test.log");
+            std::fs::write(&log, &output)?;
+            println!("{}", tail(&output, 60));
+            println!("    (all of it: {})", log.display());
+        }
+        Ok((time, passed))
+    }
+
+    /// Whether the command succeeded, and what it printed to both streams, in order.
+    fn output(&mut self) -> Result<(bool, String)> {
+        let (mut reader, writer) = std::io::pipe()?;
+        let command = &mut self.command;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let mut child =
+            command.spawn().with_context(|| format!("cannot run `{}`", shown(command)))?;
+        // Ours would keep the pipe open when the child ends.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut output = Vec::new();
+        reader.read_to_end(&mut output)?;
+        Ok((child.wait()?.success(), String::from_utf8_lossy(&output).into_owned()))
+    }
+}
