@@ -91,7 +91,7 @@ impl Interop {
         if self.list {
             for case in cases {
                 let slow = if case.slow { " (--slow)" } else { "" };
-                println!("{:<40} {}{slow}", case.name, case.proves);
+                println!("{:<42} {}{slow}", case.name, case.proves);
             }
             return Ok(());
         }
@@ -136,7 +136,7 @@ impl Interop {
                 .filter(|case| case.slow)
                 .filter(wanted)
                 .map(|&case| {
-                    println!("{:<40} runs for minutes, beside the others", case.name);
+                    println!("{:<42} runs for minutes, beside the others", case.name);
                     (case, scope.spawn(|| self.run_alone(image, case)))
                 })
                 .collect();

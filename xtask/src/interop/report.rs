@@ -36,15 +36,15 @@ impl Report {
     pub(super) fn add(&mut self, name: &'static str, outcome: Outcome) {
         match &outcome {
             Outcome::Passed { time } => {
-                println!("{name:<40} passed  {:>6.1} s", time.as_secs_f64());
+                println!("{name:<42} passed  {:>6.1} s", time.as_secs_f64());
             }
             Outcome::Failed { time, why } => {
-                println!("{name:<40} FAILED  {:>6.1} s", time.as_secs_f64());
+                println!("{name:<42} FAILED  {:>6.1} s", time.as_secs_f64());
                 for line in why.lines() {
                     println!("    {line}");
                 }
             }
-            Outcome::Skipped { why } => println!("{name:<40} skipped ({why})"),
+            Outcome::Skipped { why } => println!("{name:<42} skipped ({why})"),
         }
         self.cases.push((name, outcome));
     }

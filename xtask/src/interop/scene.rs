@@ -318,7 +318,8 @@ impl Scene {
         let peer = self.peer.as_mut().and_then(Peer::deadline);
         let deadline = [peer, self.wire.deadline()].into_iter().flatten().fold(end, Instant::min);
         let wait = deadline.saturating_duration_since(Instant::now());
-        let wait = rustix::event::Timespec::try_from(wait)?;
+        // A case may have a clock of its own, and looks at it between waits.
+        let wait = rustix::event::Timespec::try_from(wait.min(Duration::from_millis(10)))?;
         let ready = rustix::event::PollFlags::IN;
         let mut sources = [
             rustix::event::PollFd::from_borrowed_fd(self.wire.as_fd(), ready),
