@@ -22,7 +22,8 @@ pub(crate) struct Keypair {
     /// Their index: the receiver of what goes out.
     pub(crate) remote: u32,
     pub(crate) initiator: bool,
-    may_send: bool,
+    /// Until the private key changes.
+    pub(crate) may_send: bool,
 }
 
 impl Keypair {

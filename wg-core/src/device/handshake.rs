@@ -270,7 +270,7 @@ impl Device<'_> {
         };
         let mut keys = TransportKeys::BLANK;
         let consumed = match (self.identity.keys(), self.peers.get(slot)) {
-            (Some(ours), Some(peer)) => {
+            (Some(ours), Some(peer)) if peer.handshake == Some(local) => {
                 handshake::consume_response(ours, &peer.remote, &peer.initiator, body, &mut keys)
             }
             _ => Err(Refusal::UnknownIndex),

@@ -221,7 +221,7 @@ impl Device<'_> {
         };
         let old_key = peer.keypairs.current().is_some_and(|current| {
             current.initiator
-                && current.can_send(now)
+                && current.may_send
                 && now.has_reached(current.birth, REKEY_ON_RECEIVE_AFTER_TIME)
         });
         let ask = old_key && peer.timers.ask_on_receive();

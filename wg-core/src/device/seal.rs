@@ -180,7 +180,7 @@ impl Device<'_> {
             peer.timers.data_sent(now, jitter);
         }
         let old_key = peer.keypairs.current().is_some_and(|current| {
-            current.can_send(now)
+            current.may_send
                 && (current.sent() > REKEY_AFTER_MESSAGES
                     || current.initiator && now.has_reached(current.birth, REKEY_AFTER_TIME))
         });
