@@ -59,7 +59,7 @@ impl Demo {
                 "the gateway received {} bytes, sent {}, and learnt where the device is: {}",
                 gateway.received_bytes(),
                 gateway.sent_bytes(),
-                gateway.endpoint().map_or("nowhere".into(), |at| at.to_string()),
+                gateway.endpoint().map_or_else(|| "nowhere".into(), |at| at.to_string()),
             );
             Ok(())
         }

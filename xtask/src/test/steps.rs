@@ -2,63 +2,61 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde::Deserialize;
 
 use super::Step;
 use crate::setup::rust_src::Toolchain;
-use crate::workspace::{has_program, root};
+use crate::workspace::{has_program, output_of, root};
 
-/// The crates that are published, each after the ones that it needs.
-const PUBLISHED: &[&str] = &["wg-core"];
-
-/// The microcontroller target that stands for all: no atomics wider than a word, no unwinding.
+/// The microcontroller that stands for all: 32 bits, no atomic operations, no unwinding.
 const EMBEDDED: &str = "riscv32imc-unknown-none-elf";
 
-/// What crates must build with, beside their defaults: a crate, its features, and whether it
-/// must also build for [`EMBEDDED`] so.
-const FEATURES: &[(&str, &[&str], bool)] = &[("wg-core", &[], true), ("wg-core", &["alloc"], true)];
+/// The crates that must build for it.
+const NO_STD: &[&str] = &["wg-core", "wg-nal"];
+
+/// Features that are for hosts, and refused elsewhere: faster cryptography.
+const HOST_ONLY: &[&str] = &["graviola", "ring"];
+
+/// What a crate's manifest says, as `cargo metadata` tells it.
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    /// The registries it may go to; absent for any.
+    publish: Option<Vec<String>>,
+    features: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
 
 pub(super) fn all() -> Result<Vec<Step>> {
-    let toolchain = Toolchain::find()?;
-    let mut steps = vec![
-        step("format", cargo(&["fmt", "--all", "--check"])),
-        step(
-            "clippy",
-            cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
-        ),
-    ];
-    for &(package, features, embedded) in FEATURES {
-        let shown = if features.is_empty() { "none".into() } else { features.join("+") };
-        let selection =
-            ["--no-default-features", "--features", &features.join(",")].map(String::from);
-        let mut on_host = cargo(&["clippy", "--locked", "-p", package]);
-        on_host.args(&selection).args(["--", "-D", "warnings"]);
-        steps.push(step(&format!("features {package}/{shown}"), on_host));
-        if embedded {
-            let mut on_board = toolchain.cargo();
-            on_board.current_dir(root()).args(["clippy", "--locked", "-p", package]);
-            on_board.args(["-Zbuild-std=core,alloc", "--target", EMBEDDED]);
-            on_board.args(&selection).args(["--", "-D", "warnings"]);
-            steps.push(step(&format!("features {package}/{shown} riscv32"), on_board));
-        }
-    }
-    let mut all_features = cargo(&["clippy", "--workspace", "--all-targets", "--all-features"]);
-    all_features.args(["--locked", "--", "-D", "warnings"]);
-    steps.push(step("features all", all_features));
+    let metadata = output_of(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Metadata = serde_json::from_str(&metadata).context("cargo's metadata")?;
+    let published: Vec<_> =
+        metadata.packages.iter().filter(|package| package.publish.is_none()).collect();
 
+    let mut steps =
+        vec![step("format", cargo(&["fmt", "--all", "--check"])), clippy("clippy", &[])];
+    for package in &published {
+        add_features(&mut steps, package)?;
+    }
+    steps.push(clippy("features, all of all crates", &["--all-features"]));
     steps.push(Step { closing: is_test_summary, ..step("tests", tests()) });
     steps.push(Step {
         closing: is_test_summary,
-        ..step("doctests", cargo(&["test", "--workspace", "--doc", "--locked"]))
+        ..step("doctests", cargo(&["test", "--workspace", "--doc", "--all-features", "--locked"]))
     });
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
-    doc.env("RUSTDOCFLAGS", "-D warnings");
-    steps.push(step("documentation", doc));
-
-    steps.push(step("rust-version", rust_version()));
+    let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    steps.push(step("documentation", documentation));
+    for package in &published {
+        steps.push(rust_version(&package.name));
+    }
     steps.push(step("deny", deny()));
-    steps.push(step("packages", package()));
-
+    steps.push(step("packages", package(&published)));
     let mut interop = Command::new(std::env::current_exe()?);
     interop.arg("interop").current_dir(root());
     steps.push(Step { closing: |_| true, ..step("interop", interop) });
@@ -75,63 +73,86 @@ fn cargo(args: &[&str]) -> Command {
     command
 }
 
+fn clippy(name: &str, args: &[&str]) -> Step {
+    let mut command = cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
+    command.args(args).args(["--", "-D", "warnings"]);
+    step(name, command)
+}
+
+/// No feature, each alone, and all of them, on the host and on a microcontroller.
+fn add_features(steps: &mut Vec<Step>, package: &Package) -> Result<()> {
+    let names: Vec<_> = package.features.keys().filter(|name| *name != "default").collect();
+    let mut selections = vec![("none".to_owned(), String::new())];
+    selections.extend(names.iter().map(|&name| (name.clone(), name.clone())));
+    if names.len() > 1 {
+        let all = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
+        selections.push(("all".to_owned(), all));
+    }
+    for (shown, features) in selections {
+        let lint = |mut command: Command| {
+            command.args(["clippy", "--locked", "-p", &package.name, "--no-default-features"]);
+            command.args(["--features", &features]);
+            command
+        };
+        let mut on_host = lint(cargo(&[]));
+        on_host.args(["--", "-D", "warnings"]);
+        steps.push(step(&format!("features {}/{shown}", package.name), on_host));
+        let is_for_hosts = HOST_ONLY.iter().any(|name| features.contains(name));
+        if NO_STD.contains(&package.name.as_str()) && !is_for_hosts {
+            let mut on_board = lint(Toolchain::find()?.cargo());
+            on_board.current_dir(root());
+            on_board.args(["-Zbuild-std=core,alloc", "--target", EMBEDDED]);
+            on_board.args(["--", "-D", "warnings"]);
+            steps.push(step(&format!("features {}/{shown}, riscv32", package.name), on_board));
+        }
+    }
+    Ok(())
+}
+
 /// Every test but documentation's, which cargo-nextest cannot run.
 fn tests() -> Command {
     if has_program("cargo-nextest") {
         cargo(&["nextest", "run", "--workspace", "--all-features", "--locked", "--no-fail-fast"])
     } else {
-        cargo(&[
-            "test",
-            "--workspace",
-            "--all-features",
-            "--all-targets",
-            "--locked",
-            "--no-fail-fast",
-        ])
+        cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--all-features", "--locked"])
     }
 }
 
 fn is_test_summary(line: &str) -> bool {
     let line = line.trim();
-    line.starts_with("Summary [") || line.starts_with("test result:")
+    line.starts_with("Summary [")
+        || line.starts_with("test result:") && !line.contains(" 0 passed; 0 failed; 0 ignored")
 }
 
-/// Builds with the oldest compiler that we promise, where this machine has it; elsewhere
-/// lints for younger parts of the standard library, which is less: younger syntax would pass.
-fn rust_version() -> Command {
+/// Builds with the oldest compiler that we promise, where this machine has it. Elsewhere a
+/// lint looks for younger parts of the standard library: younger syntax would pass.
+fn rust_version(package: &str) -> Step {
     let version = env!("CARGO_PKG_RUST_VERSION");
     let toolchain = format!("+{version}");
-    let has_it = Command::new("cargo").args([&toolchain, "--version"]).output();
-    if has_it.is_ok_and(|output| output.status.success()) {
-        cargo(&[&toolchain, "check", "--locked", "-p", "wg-core", "--all-features"])
+    let oldest = Command::new("cargo").args([&toolchain, "--version"]).output();
+    if oldest.is_ok_and(|output| output.status.success()) {
+        let check = cargo(&[&toolchain, "check", "--locked", "-p", package]);
+        step(&format!("rust {version} builds {package}"), check)
     } else {
-        println!("    (no toolchain {version} here: its library is checked, not its syntax)");
-        let mut lint = cargo(&["clippy", "--locked", "-p", "wg-core", "--all-features"]);
+        let mut lint = cargo(&["clippy", "--locked", "-p", package]);
         lint.args(["--", "-D", "clippy::incompatible_msrv"]);
-        lint
+        step(&format!("rust {version} library in {package}"), lint)
     }
 }
 
-/// Advisories need a download from GitHub, which a build machine may not reach.
+/// Advisories come from GitHub, which a build machine may not reach; they are not checked.
 fn deny() -> Command {
-    cargo(&[
-        "deny",
-        "--offline",
-        "--all-features",
-        "check",
-        "--config",
-        ".deny.toml",
-        "bans",
-        "licenses",
-        "sources",
-    ])
+    let mut command = cargo(&["deny", "--offline", "--all-features", "check"]);
+    command.args(["--config", ".deny.toml", "bans", "licenses", "sources"]);
+    command
 }
 
-/// Together, so that each is verified against the others as packaged, not as published.
-fn package() -> Command {
+/// Together, so that each is built from the others as packaged here, not as published.
+fn package(published: &[&Package]) -> Command {
+    // What is not committed is packaged too: the check is of the tree as it is.
     let mut command = cargo(&["package", "--locked", "--allow-dirty"]);
-    for package in PUBLISHED {
-        command.args(["-p", package]);
+    for package in published {
+        command.args(["-p", &package.name]);
     }
     command
 }
