@@ -8,10 +8,9 @@
 mod prefix;
 
 use core::net::IpAddr;
-use core::num::NonZeroU32;
 
 use crate::ip::AllowedIp;
-use crate::storage::Table;
+use crate::storage::{Row, Table};
 use prefix::Prefix;
 
 /// Prefixes and their owners. A prefix has one owner in the whole device.
@@ -19,10 +18,10 @@ pub(crate) struct AllowedIps<'a> {
     nodes: Table<'a, Node>,
     /// By peer.
     routes: Table<'a, Routes>,
-    root_v4: Option<Slot>,
-    root_v6: Option<Slot>,
+    root_v4: Option<Row>,
+    root_v6: Option<Row>,
     /// The released nodes, linked by their first child.
-    vacant: Option<Slot>,
+    vacant: Option<Row>,
     /// Nodes from here on were never used.
     fresh: u32,
 }
@@ -32,12 +31,12 @@ pub(crate) struct AllowedIps<'a> {
 pub(crate) struct Node {
     prefix: Prefix,
     /// Longer prefixes, by their first bit after `prefix`.
-    children: [Option<Slot>; 2],
+    children: [Option<Row>; 2],
     /// The owner of the route, none of a fork.
-    peer: Option<Slot>,
+    peer: Option<Row>,
     /// The owner's other routes, a ring.
-    next: Option<Slot>,
-    previous: Option<Slot>,
+    next: Option<Row>,
+    previous: Option<Row>,
 }
 
 const _: () = assert!(size_of::<Node>() == 40);
@@ -49,7 +48,7 @@ impl Node {
 
 /// The routes of one peer: the oldest of them.
 #[derive(Clone, Copy)]
-pub(crate) struct Routes(Option<Slot>);
+pub(crate) struct Routes(Option<Row>);
 
 impl Routes {
     pub(crate) const NONE: Self = Self(None);
@@ -59,31 +58,17 @@ impl Routes {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Full;
 
-/// The number of a node or peer, kept as one more so that an `Option` of it is four bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Slot(NonZeroU32);
-
-impl Slot {
-    fn new(number: u32) -> Option<Self> {
-        NonZeroU32::new(number.wrapping_add(1)).map(Self)
-    }
-
-    fn number(self) -> u32 {
-        self.0.get().wrapping_sub(1)
-    }
-}
-
 /// What points to a node.
 #[derive(Clone, Copy)]
 enum Place {
     Root,
-    Child(Slot, usize),
+    Child(Row, usize),
 }
 
 /// The place where a prefix is or belongs, and the node above with the place of that.
 struct Trail {
     place: Place,
-    above: Option<(Slot, Place)>,
+    above: Option<(Row, Place)>,
 }
 
 impl<'a> AllowedIps<'a> {
@@ -103,13 +88,13 @@ impl<'a> AllowedIps<'a> {
             best = node.peer.or(best);
             at = node.child(addr);
         }
-        best.map(Slot::number)
+        best.map(Row::number)
     }
 
     /// Gives a prefix to a peer, and tells from whom it was taken.
     pub(crate) fn insert(&mut self, net: AllowedIp, peer: u32) -> Result<Option<u32>, Full> {
         let prefix = Prefix::from(net);
-        let owner = Slot::new(peer).ok_or(Full)?;
+        let owner = Row::new(peer).ok_or(Full)?;
         while self.routes.get(peer).is_none() {
             if !self.routes.grow() {
                 return Err(Full);
@@ -133,7 +118,7 @@ impl<'a> AllowedIps<'a> {
                 }
                 self.unlink(at);
                 self.link(at, owner);
-                return Ok(before.map(Slot::number));
+                return Ok(before.map(Row::number));
             }
             Some(found) if prefix.contains(found) => {
                 let at = self.take(leaf.above(found, below)).ok_or(Full)?;
@@ -162,7 +147,7 @@ impl<'a> AllowedIps<'a> {
         let trail = self.descend(prefix);
         let Some(at) = self.occupant(prefix, trail.place) else { return false };
         let Some(&node) = self.node(Some(at)) else { return false };
-        if node.prefix != prefix || node.peer.is_none() || node.peer != Slot::new(peer) {
+        if node.prefix != prefix || node.peer.is_none() || node.peer != Row::new(peer) {
             return false;
         }
 
@@ -219,12 +204,12 @@ impl<'a> AllowedIps<'a> {
         trail
     }
 
-    fn node(&self, at: Option<Slot>) -> Option<&Node> {
+    fn node(&self, at: Option<Row>) -> Option<&Node> {
         self.nodes.get(at?.number())
     }
 
     /// What is at a place of the trie of `family`.
-    fn occupant(&self, family: Prefix, place: Place) -> Option<Slot> {
+    fn occupant(&self, family: Prefix, place: Place) -> Option<Row> {
         match place {
             Place::Root if family.is_v6() => self.root_v6,
             Place::Root => self.root_v4,
@@ -232,7 +217,7 @@ impl<'a> AllowedIps<'a> {
         }
     }
 
-    fn point(&mut self, family: Prefix, place: Place, to: Option<Slot>) {
+    fn point(&mut self, family: Prefix, place: Place, to: Option<Row>) {
         match place {
             Place::Root if family.is_v6() => self.root_v6 = to,
             Place::Root => self.root_v4 = to,
@@ -247,7 +232,7 @@ impl<'a> AllowedIps<'a> {
     }
 
     /// Puts a node into a vacant place of the pool.
-    fn take(&mut self, node: Node) -> Option<Slot> {
+    fn take(&mut self, node: Node) -> Option<Row> {
         let at = match self.vacant {
             Some(at) => {
                 self.vacant = self.node(Some(at))?.children[0];
@@ -257,7 +242,7 @@ impl<'a> AllowedIps<'a> {
                 if self.fresh >= self.nodes.len() && !self.nodes.grow() {
                     return None;
                 }
-                let at = Slot::new(self.fresh)?;
+                let at = Row::new(self.fresh)?;
                 self.fresh = self.fresh.saturating_add(1);
                 at
             }
@@ -266,7 +251,7 @@ impl<'a> AllowedIps<'a> {
         Some(at)
     }
 
-    fn release(&mut self, at: Slot) {
+    fn release(&mut self, at: Row) {
         if let Some(node) = self.nodes.get_mut(at.number()) {
             *node = Node { children: [self.vacant, None], ..Node::EMPTY };
             self.vacant = Some(at);
@@ -274,7 +259,7 @@ impl<'a> AllowedIps<'a> {
     }
 
     /// Makes a node a route of `owner`, the last of its ring.
-    fn link(&mut self, at: Slot, owner: Slot) {
+    fn link(&mut self, at: Row, owner: Row) {
         let Some(routes) = self.routes.get_mut(owner.number()) else { return };
         let first = *routes.0.get_or_insert(at);
         let last = self.node(Some(first)).and_then(|first| first.previous).unwrap_or(at);
@@ -286,7 +271,7 @@ impl<'a> AllowedIps<'a> {
     }
 
     /// Makes a route a fork.
-    fn unlink(&mut self, at: Slot) {
+    fn unlink(&mut self, at: Row) {
         let Some(node) = self.nodes.get_mut(at.number()) else { return };
         let Some(owner) = node.peer.take() else { return };
         let (Some(previous), Some(next)) = (node.previous.take(), node.next.take()) else { return };
@@ -301,7 +286,7 @@ impl<'a> AllowedIps<'a> {
     }
 
     /// Makes two nodes neighbours in their ring.
-    fn join(&mut self, previous: Slot, next: Slot) {
+    fn join(&mut self, previous: Row, next: Row) {
         if let Some(node) = self.nodes.get_mut(previous.number()) {
             node.next = Some(next);
         }
@@ -313,12 +298,12 @@ impl<'a> AllowedIps<'a> {
 
 impl Node {
     /// Where an address or prefix that this node contains goes on.
-    fn child(&self, inner: Prefix) -> Option<Slot> {
+    fn child(&self, inner: Prefix) -> Option<Row> {
         *self.children.get(inner.branch_after(self.prefix))?
     }
 
     /// The node with a child, whose prefix is `inner`.
-    fn above(mut self, inner: Prefix, child: Option<Slot>) -> Self {
+    fn above(mut self, inner: Prefix, child: Option<Row>) -> Self {
         if let Some(place) = self.children.get_mut(inner.branch_after(self.prefix)) {
             *place = child;
         }

@@ -3,14 +3,21 @@
 
 use crate::storage::Table;
 
-/// One entry.
-#[derive(Clone, Copy)]
-pub(crate) struct Entry {
+/// A place for one entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
     hash: u32,
     value: u32,
 }
 
-pub(crate) type Slot = Option<Entry>;
+impl Slot {
+    /// The value that no entry has.
+    pub(crate) const VACANT: Self = Self { hash: 0, value: u32::MAX };
+
+    fn is_vacant(self) -> bool {
+        self.value == Self::VACANT.value
+    }
+}
 
 /// Open addressing with linear probing. A removal moves later entries back, so there are no
 /// tombstones and a lookup ends at the first vacant slot: after a handful of probes when no
@@ -35,7 +42,7 @@ impl<'a> IndexTable<'a> {
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
         for _ in 0..self.slots.len() {
-            let entry = (*self.slots.get(at)?)?;
+            let entry = self.entry(at)?;
             if entry.hash == hash && is_it(entry.value) {
                 return Some(entry.value);
             }
@@ -48,35 +55,35 @@ impl<'a> IndexTable<'a> {
         if self.taken >= self.slots.len() / 2 && !self.grow() && self.taken >= self.slots.len() {
             return Err(Full);
         }
-        self.place(Entry { hash, value });
+        self.place(Slot { hash, value });
         self.taken = self.taken.saturating_add(1);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, hash: u32, value: u32) {
         let Some(mut hole) = self.position(hash, value) else { return };
-        self.set(hole, None);
+        self.set(hole, Slot::VACANT);
         self.taken = self.taken.saturating_sub(1);
 
         // Whatever follows without a gap, and could not be at home because of what was in the
         // hole, moves into it.
         let mut at = self.after(hole);
         for _ in 0..self.slots.len() {
-            let Some(&Some(entry)) = self.slots.get(at) else { return };
+            let Some(entry) = self.entry(at) else { return };
             if self.distance(self.home(entry.hash), at) >= self.distance(hole, at) {
-                self.set(hole, Some(entry));
-                self.set(at, None);
+                self.set(hole, entry);
+                self.set(at, Slot::VACANT);
                 hole = at;
             }
             at = self.after(at);
         }
     }
 
-    fn place(&mut self, entry: Entry) {
+    fn place(&mut self, entry: Slot) {
         let mut at = self.home(entry.hash);
         for _ in 0..self.slots.len() {
-            if let Some(slot @ None) = self.slots.get_mut(at) {
-                *slot = Some(entry);
+            if self.entry(at).is_none() {
+                self.set(at, entry);
                 return;
             }
             at = self.after(at);
@@ -86,7 +93,7 @@ impl<'a> IndexTable<'a> {
     fn position(&self, hash: u32, value: u32) -> Option<u32> {
         let mut at = self.home(hash);
         for _ in 0..self.slots.len() {
-            let entry = (*self.slots.get(at)?)?;
+            let entry = self.entry(at)?;
             if entry.hash == hash && entry.value == value {
                 return Some(at);
             }
@@ -104,9 +111,9 @@ impl<'a> IndexTable<'a> {
                 return false;
             }
             while self.slots.len() < before.saturating_mul(2) && self.slots.grow() {}
-            let entries: alloc::vec::Vec<Entry> = (0..before)
-                .filter_map(|at| self.slots.get_mut(at).and_then(Option::take))
-                .collect();
+            let entries: alloc::vec::Vec<Slot> =
+                (0..before).filter_map(|at| self.entry(at)).collect();
+            (0..before).for_each(|at| self.set(at, Slot::VACANT));
             for entry in entries {
                 self.place(entry);
             }
@@ -114,6 +121,10 @@ impl<'a> IndexTable<'a> {
         }
         #[cfg(not(feature = "alloc"))]
         false
+    }
+
+    fn entry(&self, at: u32) -> Option<Slot> {
+        self.slots.get(at).copied().filter(|slot| !slot.is_vacant())
     }
 
     fn set(&mut self, at: u32, entry: Slot) {
@@ -190,7 +201,7 @@ mod tests {
         fn a_full_table_behaves_like_a_map(
             operations in prop::collection::vec((any::<bool>(), 0u8..16, 0u8..3), 0..200),
         ) {
-            let mut slots = [None; 16];
+            let mut slots = [Slot::VACANT; 16];
             behaves_like_a_map(IndexTable::new(Table::Borrowed(&mut slots)), operations);
         }
 
@@ -199,14 +210,14 @@ mod tests {
         fn a_growing_table_behaves_like_a_map(
             operations in prop::collection::vec((any::<bool>(), any::<u8>(), any::<u8>()), 0..300),
         ) {
-            let slots = Table::growing(|| None);
+            let slots = Table::growing(|| Slot::VACANT);
             behaves_like_a_map(IndexTable::new(slots), operations);
         }
     }
 
     #[test]
     fn a_full_table_refuses_and_a_removal_makes_room() {
-        let mut slots = [None; 4];
+        let mut slots = [Slot::VACANT; 4];
         let mut table = IndexTable::new(Table::Borrowed(&mut slots));
         assert!((0..4).all(|value| table.insert(7, value).is_ok()));
         assert_eq!(table.insert(7, 4), Err(Full));

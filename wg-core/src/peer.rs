@@ -7,8 +7,9 @@ use crate::handshake::{Initiator, Remote};
 use crate::keypair::Keypairs;
 use crate::keys::{PresharedKey, PublicKey};
 use crate::queue::Link;
-use crate::refusal::{Refusal, Refusals};
+use crate::refusal::{Refusal, Tally};
 use crate::secret::Secret;
+use crate::storage::Row;
 use crate::tai64n::Tai64n;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -26,7 +27,7 @@ pub(crate) struct Peer {
     /// Counts the peers that had this slot.
     pub(crate) generation: u32,
     /// The next vacant slot after this one, when vacant.
-    pub(crate) next_vacant: Option<u32>,
+    pub(crate) next_vacant: Option<Row>,
 
     pub(crate) remote: Remote,
     pub(crate) initiator: Initiator,
@@ -54,7 +55,7 @@ pub(crate) struct Peer {
 
     /// Why no initiation leaves, or that none was answered.
     pub(crate) obstacle: Option<Refusal>,
-    pub(crate) refusals: Refusals,
+    pub(crate) refusals: Tally,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
 }
@@ -100,7 +101,7 @@ impl Peer {
         transmit_link: Link::LOOSE,
         event_link: Link::LOOSE,
         obstacle: None,
-        refusals: Refusals::NONE,
+        refusals: Tally::NONE,
         received_bytes: 0,
         sent_bytes: 0,
     };
@@ -134,7 +135,7 @@ impl Peer {
         self.wants = Wants::NOTHING;
         self.news = News::NONE;
         self.obstacle = None;
-        self.refusals = Refusals::NONE;
+        self.refusals = Tally::NONE;
         self.received_bytes = 0;
         self.sent_bytes = 0;
     }

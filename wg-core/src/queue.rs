@@ -1,7 +1,7 @@
 //! First-in-first-out lists of peers that have something to say, linked through the peers.
 
 use crate::peer::Peer;
-use crate::storage::Table;
+use crate::storage::{Row, Table};
 
 /// Which of its two lists a [`Queue`] is.
 #[derive(Clone, Copy)]
@@ -13,7 +13,7 @@ pub(crate) enum List {
 /// A peer's place in one list.
 pub(crate) struct Link {
     queued: bool,
-    next: Option<u32>,
+    next: Option<Row>,
 }
 
 impl Link {
@@ -41,7 +41,7 @@ impl Queue {
         }
         *link = Link { queued: true, next: None };
         match self.tail.replace(slot).and_then(|tail| self.link(peers, tail)) {
-            Some(tail) => tail.next = Some(slot),
+            Some(tail) => tail.next = Row::new(slot),
             None => self.head = Some(slot),
         }
     }
@@ -49,7 +49,7 @@ impl Queue {
     pub(crate) fn pop(&mut self, peers: &mut Table<'_, Peer>) -> Option<u32> {
         let slot = self.head?;
         let link = self.link(peers, slot)?;
-        let next = link.next;
+        let next = link.next.map(Row::number);
         *link = Link::LOOSE;
         self.head = next;
         if next.is_none() {

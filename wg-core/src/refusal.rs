@@ -126,6 +126,27 @@ impl Refusals {
     }
 }
 
+/// The same for one peer, in half the memory: these counts stop at 65,535.
+pub(crate) struct Tally {
+    counts: [u16; Refusal::ALL.len()],
+}
+
+impl Tally {
+    pub(crate) const NONE: Self = Self { counts: [0; Refusal::ALL.len()] };
+
+    pub(crate) fn add(&mut self, refusal: Refusal) {
+        if let Some(count) = self.counts.get_mut(refusal as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+impl From<&Tally> for Refusals {
+    fn from(tally: &Tally) -> Self {
+        Self { counts: tally.counts.map(u32::from) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

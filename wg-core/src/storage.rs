@@ -4,7 +4,7 @@ mod table;
 
 use core::ops::{Deref, DerefMut};
 
-pub(crate) use table::Table;
+pub(crate) use table::{Row, Table};
 
 use crate::allowed_ips::{AllowedIps, Node, Routes};
 use crate::cookie::{Checker, MacKeys};
@@ -46,8 +46,8 @@ impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
         Self {
             identity: Identity::NONE,
             peers: [const { Peer::VACANT }; PEERS],
-            keys: [[None; 2]; PEERS],
-            receivers: [[None; 8]; PEERS],
+            keys: [[index::Slot::VACANT; 2]; PEERS],
+            receivers: [[index::Slot::VACANT; 8]; PEERS],
             nodes: [[Node::EMPTY; 2]; ROUTES],
             routes: [Routes::NONE; PEERS],
             schedule: [Place::VACANT; PEERS],
@@ -59,8 +59,8 @@ impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
     pub(crate) fn memory(&mut self) -> Memory<'_> {
         self.identity.wipe();
         self.peers.iter_mut().for_each(Peer::blank);
-        self.keys.as_flattened_mut().fill(None);
-        self.receivers.as_flattened_mut().fill(None);
+        self.keys.as_flattened_mut().fill(index::Slot::VACANT);
+        self.receivers.as_flattened_mut().fill(index::Slot::VACANT);
         self.nodes.as_flattened_mut().fill(Node::EMPTY);
         self.routes.fill(Routes::NONE);
         self.schedule.fill(Place::VACANT);
@@ -100,8 +100,8 @@ impl Memory<'static> {
         Self {
             identity: Own::Boxed(Box::new(Identity::NONE)),
             peers: Table::growing(|| Peer::VACANT),
-            keys: Table::growing(|| None),
-            receivers: Table::growing(|| None),
+            keys: Table::growing(|| index::Slot::VACANT),
+            receivers: Table::growing(|| index::Slot::VACANT),
             routes: AllowedIps::new(
                 Table::growing(|| Node::EMPTY),
                 Table::growing(|| Routes::NONE),

@@ -59,7 +59,7 @@ impl AllowedIps<'_> {
     /// Each fork parts two children, and each child continues its parent.
     fn check(&self) {
         let mut seen = 0;
-        let mut todo: Vec<(Slot, Option<Prefix>)> = Vec::new();
+        let mut todo: Vec<(Row, Option<Prefix>)> = Vec::new();
         todo.extend(self.root_v4.map(|at| (at, None)));
         todo.extend(self.root_v6.map(|at| (at, None)));
         while let Some((at, outer)) = todo.pop() {

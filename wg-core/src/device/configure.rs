@@ -14,7 +14,7 @@ use crate::ip::AllowedIp;
 use crate::keys::{PresharedKey, PrivateKey, PublicKey};
 use crate::peer::{Peer, PeerId};
 use crate::refusal::Refusal;
-use crate::storage::Table;
+use crate::storage::{Row, Table};
 use crate::time::Instant;
 
 /// The inner MTU that leaves room for the headers of an IPv6 underlay of 1500 bytes.
@@ -122,7 +122,7 @@ impl Device<'_> {
         }
         let Some(peer) = self.peers.get_mut(slot) else { return Err(AddPeerError::Full) };
         match self.vacant {
-            Some(_) => self.vacant = peer.next_vacant.take(),
+            Some(_) => self.vacant = peer.next_vacant.take().map(Row::number),
             None => self.fresh = self.fresh.saturating_add(1),
         }
         peer.occupy(*public);
@@ -139,7 +139,7 @@ impl Device<'_> {
         self.routes.remove_peer(slot);
         self.wipe_keys(slot);
         self.schedule.remove(slot);
-        let next_vacant = self.vacant.replace(slot);
+        let next_vacant = self.vacant.replace(slot).and_then(Row::new);
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.vacate();
             peer.next_vacant = next_vacant;

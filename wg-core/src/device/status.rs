@@ -45,7 +45,7 @@ pub struct PeerStatus {
     pub sent_bytes: u64,
     /// Seconds of silence between keepalives, 0 for none.
     pub persistent_keepalive: u16,
-    /// What was refused, by reason.
+    /// What was refused, by reason. A peer's counts stop at 65,535.
     pub refusals: Refusals,
 }
 
@@ -82,7 +82,7 @@ impl Device<'_> {
             received_bytes: peer.received_bytes,
             sent_bytes: peer.sent_bytes,
             persistent_keepalive: peer.persistent_keepalive,
-            refusals: peer.refusals,
+            refusals: (&peer.refusals).into(),
         })
     }
 

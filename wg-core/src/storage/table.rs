@@ -2,6 +2,7 @@
 
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
+use core::num::NonZeroU32;
 
 /// Rows numbered from 0. A row never moves: the heap's rows live in chunks that stay where
 /// they are, because a move would leave a copy of the secrets in them behind.
@@ -11,6 +12,21 @@ pub(crate) enum Table<'a, T> {
     /// Memory that grows by a chunk at a time.
     #[cfg(feature = "alloc")]
     Growing { chunks: Vec<Box<[T]>>, vacant: fn() -> T },
+}
+
+/// The number of a row, kept as one more so that an `Option` of it is four bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row(NonZeroU32);
+
+impl Row {
+    /// `None` for the greatest number, which no table has a row for.
+    pub(crate) fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number.wrapping_add(1)).map(Self)
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0.get().wrapping_sub(1)
+    }
 }
 
 /// Rows in a chunk. A power of two, so that finding a row is a shift and a mask.
