@@ -6,6 +6,7 @@ mod kernel;
 mod lan;
 mod peer;
 mod setup;
+mod spec;
 mod test;
 mod workspace;
 
@@ -28,6 +29,7 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
     Setup {
         /// Install it: Debian packages as root or through sudo, Rust's parts through rustup.
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
     };
     match outcome {

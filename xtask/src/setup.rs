@@ -120,10 +120,30 @@ pub(crate) fn install(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
+/// The oldest compiler that the workspace promises to build with, as rustup names it.
+pub(crate) const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+pub(crate) fn has_oldest_rust() -> bool {
+    let version = Command::new("cargo").args([&format!("+{OLDEST_RUST}"), "--version"]).output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// Gets the oldest compiler where rustup's server can be reached. Where it cannot, the test
+/// of the promise is a lesser one and says so.
+pub(crate) fn install_oldest_rust() {
+    if !has_oldest_rust() {
+        let arguments = ["toolchain", "install", OLDEST_RUST, "--profile", "minimal"];
+        if let Err(error) = run(Command::new("rustup").args(arguments).arg("--no-self-update")) {
+            println!("  goes on without Rust {OLDEST_RUST}: {error:#}");
+        }
+    }
+}
+
 /// `cargo xtask setup`.
 pub(crate) fn setup(install_missing: bool) -> Result<()> {
     if install_missing {
         install(ALL)?;
+        install_oldest_rust();
     }
     require(ALL)?;
     println!("This machine has everything that `cargo xtask test` needs.");

@@ -60,6 +60,7 @@ impl Test {
         }
         if self.install {
             setup::install(setup::ALL)?;
+            setup::install_oldest_rust();
         }
         setup::require(setup::ALL)?;
         let steps: Vec<_> = steps::all()?.into_iter().filter(is_wanted).collect();

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Step;
 use crate::setup::rust_src::Toolchain;
+use crate::setup::{self, OLDEST_RUST};
 use crate::workspace::{has_program, output_of, root};
 
 /// The microcontroller that stands for all: 32 bits, no atomic operations, no unwinding.
@@ -52,6 +53,9 @@ pub(super) fn all() -> Result<Vec<Step>> {
     let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(step("documentation", documentation));
+    let mut spec = Command::new(std::env::current_exe()?);
+    spec.arg("spec").current_dir(root());
+    steps.push(step("specification", spec));
     for package in &published {
         steps.push(rust_version(&package.name));
     }
@@ -127,16 +131,14 @@ fn is_test_summary(line: &str) -> bool {
 /// Builds with the oldest compiler that we promise, where this machine has it. Elsewhere a
 /// lint looks for younger parts of the standard library: younger syntax would pass.
 fn rust_version(package: &str) -> Step {
-    let version = env!("CARGO_PKG_RUST_VERSION");
-    let toolchain = format!("+{version}");
-    let oldest = Command::new("cargo").args([&toolchain, "--version"]).output();
-    if oldest.is_ok_and(|output| output.status.success()) {
+    if setup::has_oldest_rust() {
+        let toolchain = format!("+{OLDEST_RUST}");
         let check = cargo(&[&toolchain, "check", "--locked", "-p", package]);
-        step(&format!("rust {version} builds {package}"), check)
+        step(&format!("rust {OLDEST_RUST} builds {package}"), check)
     } else {
         let mut lint = cargo(&["clippy", "--locked", "-p", package]);
         lint.args(["--", "-D", "clippy::incompatible_msrv"]);
-        step(&format!("rust {version} library in {package}"), lint)
+        step(&format!("rust {OLDEST_RUST} library in {package}"), lint)
     }
 }
 
