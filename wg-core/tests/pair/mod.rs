@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use wg_core::rand_core::{TryCryptoRng, TryRng};
 use wg_core::{
-    AllowedIp, ClockUnavailable, Connection, Device, Ecn, Event, INITIATION_LEN, Instant, PeerId,
-    PeerStatus, PresharedKey, PrivateKey, PublicKey, Reason, Received, Refusal, SendError, Source,
-    Storage, Tai64n, Tai64nClock,
+    AllowedIp, ClockUnavailable, Connection, DATA_OVERHEAD, Device, Ecn, Event, INITIATION_LEN,
+    Instant, PeerId, PeerStatus, PresharedKey, PrivateKey, PublicKey, Reason, Received, Refusal,
+    SendError, Source, Storage, Tai64n, Tai64nClock,
 };
 
 /// A generator that is repeatable and by no means secure (SplitMix64).
@@ -116,6 +116,8 @@ pub struct Link {
     pub spread: Duration,
     pub loss_percent: u64,
     pub duplicate_percent: u64,
+    /// Whoever sends from one of these is not heard.
+    pub silenced: Vec<SocketAddr>,
     pub rng: Seeded,
     pub flights: Vec<Flight>,
     /// Everything that was ever sent.
@@ -129,6 +131,7 @@ impl Link {
             spread: Duration::ZERO,
             loss_percent: 0,
             duplicate_percent: 0,
+            silenced: Vec::new(),
             rng: Seeded(99),
             flights: Vec::new(),
             record: Vec::new(),
@@ -139,7 +142,7 @@ impl Link {
         self.record.push(Flight { due: now, ..flight.clone() });
         let copies = 1 + u32::from(self.rng.chance(self.duplicate_percent));
         for _ in 0..copies {
-            if self.rng.chance(self.loss_percent) {
+            if self.silenced.contains(&flight.from) || self.rng.chance(self.loss_percent) {
                 continue;
             }
             let spread = self.rng.below(self.spread.as_micros() as u64 + 1);
@@ -341,6 +344,17 @@ impl Node {
         self.sent.iter().filter(|(_, bytes)| bytes[0] == kind).cloned().collect()
     }
 
+    /// When initiations were sent.
+    pub fn initiations(&self) -> Vec<Instant> {
+        self.sent_of(1).into_iter().map(|(at, _)| at).collect()
+    }
+
+    /// When empty data packets were sent.
+    pub fn keepalives(&self) -> Vec<Instant> {
+        let sent = self.sent_of(4).into_iter();
+        sent.filter(|(_, bytes)| bytes.len() == DATA_OVERHEAD).map(|(at, _)| at).collect()
+    }
+
     fn serve_deadline(&mut self, now: Instant, link: &mut Link) {
         if let Some(deadline) = self.device.poll_timeout() {
             self.deadlines.push(deadline);
@@ -368,6 +382,27 @@ impl Pair {
         assert_eq!(pair.b.inbox.len(), 1);
         pair.b.inbox.clear();
         pair
+    }
+
+    /// A pair with a session in which nothing is due but the ends of its keys, and with no
+    /// record of how it came to be.
+    pub fn quiet() -> Self {
+        let mut pair = Self::connected();
+        pair.run(Duration::from_secs(29));
+        pair.forget();
+        pair
+    }
+
+    /// Starts all records anew.
+    pub fn forget(&mut self) {
+        for node in [&mut self.a, &mut self.b] {
+            node.inbox.clear();
+            node.events.clear();
+            node.refusals.clear();
+            node.deadlines.clear();
+            node.sent.clear();
+        }
+        self.link.record.clear();
     }
 
     pub fn with_preshared_key(mut self, key: [u8; 32]) -> Self {
@@ -430,6 +465,11 @@ impl Pair {
         let end = self.now.saturating_add(time);
         while self.step(end) {}
         self.now = end;
+    }
+
+    /// Lets time pass until `end`, serving everything that is due.
+    pub fn run_until(&mut self, end: Instant) {
+        self.run(end.saturating_since(self.now));
     }
 
     /// Lets time pass without serving anything.
