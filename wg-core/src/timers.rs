@@ -50,6 +50,8 @@ pub(crate) struct Timers {
     deadlines: [Option<Instant>; Reason::ALL.len()],
     /// More data came in while the passive keepalive was pending already.
     need_another_keepalive: bool,
+    /// The passive keepalive that is about to be sent is to be followed by that one.
+    another_follows: bool,
     /// Retransmissions since the last request for a session.
     retries: u8,
     /// The receive side asked for a new session once in this keypair's last minute.
@@ -60,6 +62,7 @@ impl Timers {
     pub(crate) const STOPPED: Self = Self {
         deadlines: [None; Reason::ALL.len()],
         need_another_keepalive: false,
+        another_follows: false,
         retries: 0,
         asked_on_receive: false,
     };
@@ -101,17 +104,29 @@ impl Timers {
         }
     }
 
-    /// The passive keepalive was due: arms it again for data that came since.
-    pub(crate) fn passive_keepalive_expired(&mut self, now: Instant) {
-        if core::mem::take(&mut self.need_another_keepalive) {
+    /// The passive keepalive is due, and sent next.
+    pub(crate) fn passive_keepalive_expired(&mut self) {
+        self.another_follows = core::mem::take(&mut self.need_another_keepalive);
+    }
+
+    /// An empty packet was sent; if it was a passive keepalive that another one follows, that
+    /// one is due in 10 s, whatever was cancelled by sending.
+    pub(crate) fn keepalive_sent(&mut self, now: Instant, another_follows: bool) {
+        if another_follows {
             self.arm(Reason::PassiveKeepalive, now.saturating_add(KEEPALIVE_TIMEOUT));
         }
     }
 
-    /// Anything authenticated but a cookie reply was sent.
+    /// Whether another keepalive follows the one that is sent now.
+    pub(crate) const fn another_follows(&self) -> bool {
+        self.another_follows
+    }
+
+    /// Anything authenticated but a cookie reply was sent: it answers all that came before.
     pub(crate) fn any_authenticated_packet_sent(&mut self) {
         self.cancel(Reason::PassiveKeepalive);
         self.need_another_keepalive = false;
+        self.another_follows = false;
     }
 
     /// Anything authenticated but a cookie reply was received.

@@ -202,8 +202,11 @@ impl Device<'_> {
             self.request_handshake(now, slot, Request::Need);
             return None;
         };
+        let another_follows = self.peers.get(slot)?.timers.another_follows();
         let sealed = job.seal(buf).ok()?;
         let Transmit { to, traffic_class, datagram, .. } = self.commit_seal(now, sealed).ok()?;
+        self.peers.get_mut(slot)?.timers.keepalive_sent(now, another_follows);
+        self.reschedule(slot);
         Some(Built { to, traffic_class, len: datagram.len() })
     }
 

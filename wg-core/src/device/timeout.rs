@@ -31,10 +31,10 @@ impl Device<'_> {
             match reason {
                 Reason::Retransmit => self.retransmit_expired(now, slot),
                 Reason::PassiveKeepalive => {
-                    self.want_keepalive(now, slot);
                     if let Some(peer) = self.peers.get_mut(slot) {
-                        peer.timers.passive_keepalive_expired(now);
+                        peer.timers.passive_keepalive_expired();
                     }
+                    self.want_keepalive(now, slot);
                 }
                 Reason::NewHandshake => {
                     if let Some(peer) = self.peers.get_mut(slot) {
@@ -54,8 +54,8 @@ impl Device<'_> {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let clock_was_missing =
             matches!(peer.obstacle, Some(Refusal::ClockNotSet | Refusal::ClockReserve));
-        if clock_was_missing {
-            // Nothing was sent, so nothing went unanswered: this is no retry.
+        if clock_was_missing || peer.handshake.is_none() {
+            // Nothing was sent yet, so nothing went unanswered: this is no retry.
             self.request_handshake(now, slot, Request::Need);
         } else if peer.timers.retry(MAX_HANDSHAKE_ATTEMPTS.saturating_sub(1)) {
             peer.obstacle = Some(Refusal::Unanswered);
