@@ -138,7 +138,7 @@ impl Link {
         }
     }
 
-    fn carry(&mut self, now: Instant, flight: Flight) {
+    pub fn carry(&mut self, now: Instant, flight: Flight) {
         self.record.push(Flight { due: now, ..flight.clone() });
         let copies = 1 + u32::from(self.rng.chance(self.duplicate_percent));
         for _ in 0..copies {
@@ -355,7 +355,7 @@ impl Node {
         sent.filter(|(_, bytes)| bytes.len() == DATA_OVERHEAD).map(|(at, _)| at).collect()
     }
 
-    fn serve_deadline(&mut self, now: Instant, link: &mut Link) {
+    pub fn serve_deadline(&mut self, now: Instant, link: &mut Link) {
         if let Some(deadline) = self.device.poll_timeout() {
             self.deadlines.push(deadline);
         }
