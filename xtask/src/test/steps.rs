@@ -61,9 +61,8 @@ pub(super) fn all() -> Result<Vec<Step>> {
     }
     steps.push(step("deny", deny()));
     steps.push(step("packages", package(&published)));
-    let mut interop = Command::new(std::env::current_exe()?);
-    interop.arg("interop").current_dir(root());
-    steps.push(Step { closing: |_| true, ..step("interop", interop) });
+    steps.push(step("specification", xtask("spec")?));
+    steps.push(Step { closing: |_| true, ..step("interop", xtask("interop")?) });
     Ok(steps)
 }
 
@@ -75,6 +74,13 @@ fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(args).current_dir(root());
     command
+}
+
+/// Another task of this program.
+fn xtask(task: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(task).current_dir(root());
+    Ok(command)
 }
 
 fn clippy(name: &str, args: &[&str]) -> Step {
