@@ -24,8 +24,13 @@ ip link set eth0 up
 echo 0 > /proc/sys/net/core/message_cost
 echo 'module wireguard +p' > /sys/kernel/debug/dynamic_debug/control
 
-# Until the kernel knows that the host is connected, reading the channel gives its end.
-until grep -q 'host_connected: 1' /sys/kernel/debug/virtio-ports/vport*; do usleep 10000; done
+# Until the kernel knows that the host is connected, reading the channel gives its end. The
+# host was there before this machine; where it is gone again, so is this machine.
+tries=0
+until grep -q 'host_connected: 1' /sys/kernel/debug/virtio-ports/vport*; do
+    [ $((tries += 1)) -lt 100 ] || reboot -f
+    usleep 10000
+done
 port=$(ls /sys/kernel/debug/virtio-ports)
 exec 3<>"/dev/$port"
 cd /run
