@@ -1,5 +1,6 @@
 //! `cargo xtask interop`: the engine against a Linux kernel's WireGuard, case by case.
 
+mod cookie;
 mod counters;
 mod data;
 mod handshake;
@@ -80,6 +81,7 @@ const CASES: &[&[Case]] = &[
     roaming::CASES,
     restart::CASES,
     refusal::CASES,
+    cookie::CASES,
     replay::CASES,
     counters::CASES,
     rekey::CASES,

@@ -149,6 +149,11 @@ impl Peer {
         self.device.set_endpoint(self.now(), self.id, remote);
     }
 
+    /// Declares this end under load, for a second.
+    pub(crate) fn declare_load(&mut self) {
+        self.device.set_under_load(self.now());
+    }
+
     pub(crate) fn status(&self) -> Status {
         let PeerStatus { endpoint, received_bytes, sent_bytes, last_handshake, .. } =
             self.peer_status();

@@ -64,7 +64,7 @@ impl Guest {
             // No waiting for hardware that is not there; a crash ends the emulator.
             .args([
                 "-append",
-                "console=ttyS0 quiet loglevel=8 panic=-1 tsc=reliable no_timer_check",
+                "console=ttyS0 quiet loglevel=7 panic=-1 tsc=reliable no_timer_check",
             ])
             .args(["-serial", &format!("file:{}", log.display())])
             .args(["-device", "virtio-serial-pci"])
