@@ -1,0 +1,119 @@
+//! Why a tunnel does not start, or ends.
+
+use core::fmt;
+use std::io;
+
+use wg_core::{AddPeerError, PublicKey};
+
+use crate::clock::StateError;
+
+/// Why a tunnel does not start, or ends. `Display` is one sentence that says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another program has the UDP port.
+    PortInUse(u16),
+    /// The sockets cannot be opened or set up.
+    Sockets(io::Error),
+    /// The datagrams cannot be marked.
+    Mark(io::Error),
+    /// The system has no random numbers.
+    Random,
+    /// The system has no timer.
+    Timer(io::Error),
+    /// A peer is refused.
+    Peer(PublicKey, AddPeerError),
+    /// There is an interface with this name already.
+    InterfaceExists(String),
+    /// The name cannot be an interface's.
+    InterfaceName(String),
+    /// The TUN interface cannot be made.
+    Tun(String, io::Error),
+    /// An address, a route or a rule cannot be set.
+    Network {
+        /// What could not be set.
+        what: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// The `Table` of the configuration is no routing table.
+    Table(String),
+    /// The name of an endpoint cannot be resolved.
+    Resolve {
+        /// The endpoint.
+        endpoint: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Timestamps cannot be kept.
+    State(StateError),
+    /// The inner side failed while the tunnel ran.
+    Packets(io::Error),
+    /// The sockets failed while the tunnel ran.
+    Underlay(io::Error),
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PortInUse(port) => write!(
+                f,
+                "UDP port {port} is in use: set another ListenPort, or stop the program that has it"
+            ),
+            Self::Sockets(error) => write!(f, "cannot open the UDP sockets: {error}"),
+            Self::Mark(error) => write!(
+                f,
+                "cannot mark datagrams: {error}: FwMark and default routes need CAP_NET_ADMIN, \
+                 so run as root"
+            ),
+            Self::Random => f.write_str("the system gives no random numbers: is it very old?"),
+            Self::Timer(error) => write!(f, "cannot make a timer: {error}"),
+            Self::Peer(key, error) => write!(f, "cannot add the peer {key}: {error}"),
+            Self::InterfaceExists(name) => write!(
+                f,
+                "there is an interface {name} already: remove it, or choose another name by \
+                 --interface"
+            ),
+            Self::InterfaceName(name) => write!(
+                f,
+                "{name:?} cannot be an interface's name, which has 1 to 15 of A-Z a-z 0-9 _ = + . -: \
+                 choose one by --interface"
+            ),
+            Self::Tun(name, error) => match error.kind() {
+                io::ErrorKind::PermissionDenied => write!(
+                    f,
+                    "no permission to make the interface {name}: run as root, or with \
+                     CAP_NET_ADMIN and access to /dev/net/tun"
+                ),
+                io::ErrorKind::NotFound => write!(
+                    f,
+                    "cannot make the interface {name}: there is no /dev/net/tun: load the kernel \
+                     module tun"
+                ),
+                _ => write!(f, "cannot make the interface {name}: {error}"),
+            },
+            Self::Network { what, source } => write!(f, "cannot set {what}: {source}"),
+            Self::Table(value) => {
+                write!(f, "Table = {value} is no routing table: write off, auto or a number")
+            }
+            Self::Resolve { endpoint, source } => write!(
+                f,
+                "cannot find the address of {endpoint}: {source}: check the name, and that this \
+                 machine can resolve names without the tunnel"
+            ),
+            Self::State(error) => error.fmt(f),
+            Self::Packets(error) => {
+                write!(f, "the interface has failed: {error}: did somebody remove it?")
+            }
+            Self::Underlay(error) => write!(f, "the UDP sockets have failed: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,206 @@
+//! `wg-tokio`: a WireGuard interface from a wg-quick file.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use wg_core::{PresharedKey, PrivateKey};
+use wg_tokio::{Config, Error, Names, NetworkPlan, Routes, StampClock, Tun, Tunnel};
+use zeroize::Zeroizing;
+
+/// WireGuard in user space, for Linux.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Make an interface as a wg-quick file says, and carry its traffic until SIGINT or SIGTERM.
+    Run(Run),
+    /// Print a new private key.
+    Genkey,
+    /// Print a new pre-shared key.
+    Genpsk,
+    /// Read a private key and print its public key.
+    Pubkey,
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// The wg-quick file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The interface's name; the file's name up to the dot if left out.
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+    /// Keeps handshake timestamps increasing over restarts, also when the clock is set back.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Log more; twice for what the libraries say.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// What was wrong, and whether it was what we were told to do.
+enum Failure {
+    /// The arguments or the configuration.
+    Usage(String),
+    Trouble(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InterfaceName(_) | Error::Table(_) | Error::Peer(..) => {
+                Self::Usage(error.to_string())
+            }
+            _ => Self::Trouble(error.to_string()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Run(run) => run.start(),
+        Task::Genkey => genkey(),
+        Task::Genpsk => genpsk(),
+        Task::Pubkey => pubkey(),
+    };
+    let (text, code) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => (text, 2),
+        Err(Failure::Trouble(text)) => (text, 1),
+    };
+    // There is nobody to tell when even this fails.
+    let _ = writeln!(io::stderr(), "wg-tokio: {text}");
+    ExitCode::from(code)
+}
+
+impl Run {
+    fn start(&self) -> Result<(), Failure> {
+        let level = match self.verbose {
+            0 => "wg_tokio=info",
+            1 => "wg_tokio=debug",
+            _ => "debug",
+        };
+        env_logger::Builder::new()
+            .parse_filters(level)
+            .format(|out, line| {
+                writeln!(out, "{}: {}", line.level().as_str().to_lowercase(), line.args())
+            })
+            .init();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Failure::Trouble(format!("cannot start: {error}")))?;
+        runtime.block_on(self.run())
+    }
+
+    async fn run(&self) -> Result<(), Failure> {
+        // From here on a signal means a clean stop.
+        let cannot_listen = |error| Failure::Trouble(format!("cannot wait for signals: {error}"));
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_listen)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(cannot_listen)?;
+
+        let name = self.interface_name();
+        let (config, plan, names) = self.read_config().await?;
+        let clock = match &self.state {
+            Some(path) => StampClock::kept_in(path).map_err(Error::from)?,
+            None => StampClock::system(),
+        };
+        let tun = Tun::create(&name, config.mtu)?;
+        let routes = Routes::set_up(&tun, &plan).await?;
+        let ended = match Tunnel::new(&config, tun, clock) {
+            Ok((handle, tunnel)) => {
+                drop(config);
+                log::info!("{name} is up, listening on UDP port {}", tunnel.listen_port());
+                tokio::spawn(names.follow(handle));
+                let stop = async {
+                    tokio::select! {
+                        _ = interrupt.recv() => "SIGINT",
+                        _ = terminate.recv() => "SIGTERM",
+                    }
+                };
+                let ended = tokio::select! {
+                    ended = tunnel.run() => ended,
+                    by = stop => {
+                        log::info!("{by}: stopping");
+                        Ok(())
+                    }
+                };
+                ended
+            }
+            Err(error) => Err(error),
+        };
+        routes.undo().await;
+        Ok(ended?)
+    }
+
+    fn interface_name(&self) -> String {
+        let from_file = || self.config.file_stem().unwrap_or_default().to_string_lossy().into();
+        self.interface.clone().unwrap_or_else(from_file)
+    }
+
+    async fn read_config(&self) -> Result<(Config, NetworkPlan, Names), Failure> {
+        let path = self.config.display();
+        let text = std::fs::read_to_string(&self.config)
+            .map(Zeroizing::new)
+            .map_err(|error| Failure::Usage(format!("cannot read {path}: {error}")))?;
+        warn_of_readers(&self.config);
+        let file = wg_core::config::Config::parse(&text).map_err(|error| {
+            Failure::Usage(format!("{path}:{}:{}: {}", error.line, error.column, error.kind))
+        })?;
+        for (key, _) in file.host_settings().filter(|(key, _)| *key != "Table") {
+            log::warn!("{key} is left to you: wg-tokio runs no commands and saves nothing");
+        }
+        if file.dns_servers().next().is_some() || file.dns_search().next().is_some() {
+            log::warn!("DNS is left to you: wg-tokio does not change how names are resolved");
+        }
+        let plan = NetworkPlan::of(&file)?;
+        let names = Names::of(&file);
+        let mut config = Config::from(&file);
+        if let Some(mark) = plan.fw_mark() {
+            config.fw_mark = mark;
+        }
+        names.resolve(&mut config.peers).await?;
+        Ok((config, plan, names))
+    }
+}
+
+/// The file holds keys.
+fn warn_of_readers(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if let Ok(file) = std::fs::metadata(path)
+        && file.permissions().mode() & 0o007 != 0
+    {
+        log::warn!("{} can be read by everybody: chmod 600 it", path.display());
+    }
+}
+
+fn genkey() -> Result<(), Failure> {
+    print(PrivateKey::generate(&mut wg_tokio::system_random()?).expose_base64().as_str())
+}
+
+fn genpsk() -> Result<(), Failure> {
+    print(PresharedKey::generate(&mut wg_tokio::system_random()?).expose_base64().as_str())
+}
+
+fn pubkey() -> Result<(), Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    // One more byte than a key and its line end tells that there is too much.
+    let read = io::stdin().take(64).read_to_string(&mut text);
+    read.map_err(|error| Failure::Trouble(format!("cannot read the private key: {error}")))?;
+    match text.trim().parse::<PrivateKey>() {
+        Ok(key) => print(&key.public_key().to_string()),
+        Err(error) => Err(Failure::Usage(format!("standard input is no private key: {error}"))),
+    }
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{line}")
+        .map_err(|error| Failure::Trouble(format!("cannot print: {error}")))
+}

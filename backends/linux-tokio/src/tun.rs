@@ -1,0 +1,94 @@
+//! A TUN interface.
+
+use std::io;
+
+use tun_rs::{AsyncDevice, DeviceBuilder, GROTable, VIRTIO_NET_HDR_LEN};
+
+use crate::error::Error;
+use crate::packets::{Batch, HEAD_ROOM, Packets};
+
+/// A network interface of the host. It is removed when this is dropped.
+///
+/// TCP segments cross it by up to 64 KiB at a time, and are cut and joined here.
+pub struct Tun {
+    device: AsyncDevice,
+    name: String,
+    index: u32,
+    /// A packet as the kernel gives it, with its header, to be cut.
+    uncut: Vec<u8>,
+    joins: GROTable,
+}
+
+impl Tun {
+    /// Makes an interface, which is still down and without addresses.
+    ///
+    /// # Errors
+    /// [`Error::InterfaceName`], [`Error::InterfaceExists`] or [`Error::Tun`].
+    pub fn create(name: &str, mtu: u16) -> Result<Self, Error> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_=+.-".contains(&byte);
+        let is_name = (1..=15).contains(&name.len()) && name.bytes().all(allowed);
+        if !is_name || name == "." || name == ".." {
+            return Err(Error::InterfaceName(name.into()));
+        }
+        if nix::net::if_::if_nametoindex(name).is_ok() {
+            return Err(Error::InterfaceExists(name.into()));
+        }
+        let builder = DeviceBuilder::new().name(name).mtu(mtu).enable(false);
+        let device = builder
+            .with(|linux| {
+                linux.offload(true);
+            })
+            .build_async()
+            .map_err(|error| Error::Tun(name.into(), error))?;
+        let index = device.if_index().map_err(|error| Error::Tun(name.into(), error))?;
+        let uncut = vec![0; VIRTIO_NET_HDR_LEN + usize::from(u16::MAX)];
+        Ok(Self { device, name: name.into(), index, uncut, joins: GROTable::default() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Brings it up, without the link-local address that Linux would give it: nobody at the
+    /// other end could answer what is sent from there.
+    ///
+    /// # Errors
+    /// [`Error::Tun`].
+    pub fn up(&self) -> Result<(), Error> {
+        let none = "1";
+        let switch = format!("/proc/sys/net/ipv6/conf/{}/addr_gen_mode", self.name);
+        if let Err(error) = std::fs::write(&switch, none) {
+            log::debug!("{switch}: {error}");
+        }
+        self.device.enabled(true).map_err(|error| Error::Tun(self.name.clone(), error))
+    }
+}
+
+impl core::fmt::Debug for Tun {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Tun").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Packets for Tun {
+    async fn receive(&mut self, batch: &mut Batch) -> io::Result<()> {
+        let (buffers, lengths, count) = batch.parts();
+        match self.device.recv_multiple(&mut self.uncut, buffers, lengths, HEAD_ROOM).await {
+            Ok(received) => *count = received,
+            Err(error) if error.raw_os_error().is_some() => return Err(error),
+            // One packet that cannot be cut: somebody raised the interface's MTU.
+            Err(error) => log::warn!("dropped a packet from {}: {error}", self.name),
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, packets: &mut [Vec<u8>]) -> io::Result<()> {
+        self.device.send_multiple(&mut self.joins, packets, HEAD_ROOM).await.map(drop)
+    }
+}

@@ -1,0 +1,360 @@
+//! The task that drives the engine.
+
+use std::io;
+
+use getrandom::SysRng;
+use getrandom::rand_core::{TryRng, UnwrapErr};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use wg_core::{
+    AddPeerError, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, Received, Refusal,
+    SendError, Source, Tai64n,
+};
+
+use crate::clock::{StampClock, StateError};
+use crate::config::Config;
+use crate::error::Error;
+use crate::handle::{Command, Handle, PeerConfig, Status};
+use crate::icmp;
+use crate::journal::Journal;
+use crate::packets::{Arrivals, Batch, HEAD_ROOM, Packets};
+use crate::time::{Alarm, now};
+use crate::underlay::{Family, Inbox, Outbox, Underlay};
+use crate::waiting::Waiting;
+
+/// Rounds of receiving before anything else gets its turn.
+const ROUNDS: usize = 8;
+/// A socket or a file that fails is left alone for so long.
+const RECOVERY: core::time::Duration = core::time::Duration::from_millis(200);
+
+/// A WireGuard tunnel that is ready to run.
+///
+/// Dropping it, or the future of [`run`](Self::run), is safe at any time: sockets close, an
+/// interface goes, keys are wiped.
+pub struct Tunnel<P> {
+    device: Device<'static>,
+    packets: P,
+    underlay: Underlay,
+    clock: StampClock,
+    /// A ceiling on its way to the disk.
+    reserving: Option<JoinHandle<Result<Tai64n, StateError>>>,
+    rng: UnwrapErr<SysRng>,
+    alarm: Alarm,
+    waiting: Waiting,
+    arrivals: Arrivals,
+    outbox: Outbox,
+    journal: Journal,
+    mtu: u16,
+    /// Dropped last: whoever waits for the end waits for this.
+    commands: mpsc::Receiver<Command>,
+}
+
+/// Why the task woke.
+enum Wake {
+    Command(Option<Command>),
+    Deadline(io::Result<()>),
+    Underlay(io::Result<Family>),
+    Packets(io::Result<()>),
+    Reserved(Result<Tai64n, StateError>),
+}
+
+impl<P: Packets> Tunnel<P> {
+    /// Opens the sockets and sets up the device. Must be called in a Tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`], [`Error::Sockets`], [`Error::Mark`], [`Error::Random`],
+    /// [`Error::Timer`] or [`Error::Peer`].
+    pub fn new(config: &Config, packets: P, clock: StampClock) -> Result<(Handle, Self), Error> {
+        SysRng.try_next_u32().map_err(|_| Error::Random)?;
+        let underlay = Underlay::bind(config.listen_port, config.fw_mark).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AddrInUse => Error::PortInUse(config.listen_port),
+                io::ErrorKind::PermissionDenied if config.fw_mark != 0 => Error::Mark(error),
+                _ => Error::Sockets(error),
+            }
+        })?;
+        let (handle, commands) = Handle::new();
+        let mut tunnel = Self {
+            device: Device::growing(),
+            packets,
+            underlay,
+            clock,
+            reserving: None,
+            rng: UnwrapErr(SysRng),
+            alarm: Alarm::new().map_err(Error::Timer)?,
+            waiting: Waiting::default(),
+            arrivals: Arrivals::default(),
+            outbox: Outbox::default(),
+            journal: Journal::default(),
+            mtu: config.mtu,
+            commands,
+        };
+        let now = now();
+        tunnel.device.set_mtu(config.mtu);
+        tunnel.device.set_private_key(now, config.private_key.as_ref());
+        for peer in &config.peers {
+            let refused = |error| Error::Peer(peer.public_key, error);
+            tunnel.set_peer(now, peer).map_err(refused)?;
+        }
+        Ok((handle, tunnel))
+    }
+
+    /// The UDP port of our sockets.
+    pub fn listen_port(&self) -> u16 {
+        self.underlay.port()
+    }
+
+    /// Carries packets until [`Handle::stop`] is called, or every [`Handle`] is gone.
+    ///
+    /// # Errors
+    /// [`Error::Packets`] when the inner side has failed for good.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut batch = Batch::new(self.mtu);
+        let mut inbox = Inbox::new();
+        // Settings made before may have asked for something.
+        self.drain(now());
+        loop {
+            self.flush().await;
+            self.reserve();
+            let deadline = self.device.poll_timeout().map(|(at, _)| at);
+            let wake = tokio::select! {
+                command = self.commands.recv() => Wake::Command(command),
+                rung = self.alarm.wait(deadline) => Wake::Deadline(rung),
+                family = self.underlay.readable() => Wake::Underlay(family),
+                received = self.packets.receive(&mut batch) => Wake::Packets(received),
+                reserved = reserved(&mut self.reserving) => Wake::Reserved(reserved),
+            };
+            match wake {
+                Wake::Command(None | Some(Command::Stop)) => return Ok(()),
+                Wake::Command(Some(command)) => self.obey(now(), command),
+                Wake::Deadline(rung) => {
+                    rung.map_err(Error::Timer)?;
+                    self.handle_timeouts(now());
+                }
+                Wake::Underlay(family) => {
+                    self.receive(family.map_err(Error::Underlay)?, &mut inbox).await;
+                }
+                Wake::Packets(received) => {
+                    received.map_err(Error::Packets)?;
+                    let now = now();
+                    for (buffer, length) in batch.iter_mut() {
+                        self.send(now, buffer, length);
+                        self.drain(now);
+                    }
+                    batch.clear();
+                }
+                Wake::Reserved(Ok(durable)) => {
+                    self.reserving = None;
+                    self.clock.reserved(durable);
+                }
+                Wake::Reserved(Err(error)) => {
+                    self.reserving = None;
+                    log::error!("{error}");
+                    tokio::time::sleep(RECOVERY).await;
+                }
+            }
+        }
+    }
+
+    /// Serves every peer whose deadline has passed.
+    fn handle_timeouts(&mut self, now: Instant) {
+        while self.device.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.device.handle_timeout(now);
+            self.drain(now);
+        }
+    }
+
+    /// Takes datagrams from a socket while there are some, but not for ever.
+    async fn receive(&mut self, family: Family, inbox: &mut Inbox) {
+        for _ in 0..ROUNDS {
+            let received = match self.underlay.receive(family, inbox) {
+                Ok(Some(received)) => received,
+                Ok(None) => return,
+                Err(error) => {
+                    log::warn!("cannot receive: {error}");
+                    return tokio::time::sleep(RECOVERY).await;
+                }
+            };
+            let now = now();
+            for datagram in received.datagrams {
+                self.handle_datagram(now, received.source, datagram);
+                self.drain(now);
+            }
+            self.flush().await;
+        }
+    }
+
+    fn handle_datagram(&mut self, now: Instant, source: Source, datagram: &mut [u8]) {
+        match self.device.handle_datagram(now, &mut self.rng, source, datagram) {
+            Ok(Received::Packet { packet, .. }) => self.arrivals.push(packet),
+            Ok(Received::Reply(reply)) => self.outbox.push(&reply),
+            Ok(_) => {}
+            Err(refusal) => self.journal.refused_datagram(now, source.remote, refusal),
+        }
+    }
+
+    /// Seals the packet of `length` bytes after the head room of `buffer`, or keeps it until
+    /// there is a session, or tells the host that it has no way.
+    fn send(&mut self, now: Instant, buffer: &mut [u8], length: usize) {
+        match self.device.seal(now, buffer, length) {
+            Ok(transmit) => self.outbox.push(&transmit),
+            Err(error) => {
+                let packet = buffer.get(HEAD_ROOM..HEAD_ROOM + length).unwrap_or_default();
+                match error {
+                    SendError::NoSession(peer) => self.waiting.push(peer, packet),
+                    SendError::Refused(refusal) => self.refuse(now, refusal, packet),
+                    error => log::warn!("dropped a packet of {length} bytes: {error}"),
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, refusal: Refusal, packet: &[u8]) {
+        self.journal.refused_packet(now, refusal);
+        if matches!(refusal, Refusal::NoRoute | Refusal::NoEndpoint)
+            && let Some(answer) = icmp::host_unreachable(packet)
+        {
+            self.arrivals.push(&answer);
+        }
+    }
+
+    /// Takes the device's news and its own datagrams, as is due after every call to it.
+    fn drain(&mut self, now: Instant) {
+        while let Some(event) = self.device.poll_event() {
+            self.handle_event(now, event);
+        }
+        let mut buffer = [0; INITIATION_LEN];
+        while let Some(transmit) =
+            self.device.poll_transmit(now, &mut self.clock, &mut self.rng, &mut buffer)
+        {
+            self.outbox.push(&transmit);
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) {
+        let (Event::SessionUp(id)
+        | Event::SessionExpired(id)
+        | Event::EndpointMoved(id)
+        | Event::HandshakeGivenUp(id)) = event
+        else {
+            return;
+        };
+        let Some(peer) = self.device.peer(now, id) else { return };
+        let (key, at) = (&peer.public_key, peer.endpoint);
+        match event {
+            Event::SessionUp(_) => {
+                self.journal.session_up(now, id, key, at);
+                self.send_what_waits(now, id);
+            }
+            Event::HandshakeGivenUp(_) => {
+                let dropped = self.waiting.purge(id);
+                self.journal.given_up(now, id, key, at, dropped);
+            }
+            Event::EndpointMoved(_) => self.journal.moved(now, id, key, at),
+            _ => self.journal.session_expired(now, id, key),
+        }
+    }
+
+    fn send_what_waits(&mut self, now: Instant, peer: PeerId) {
+        let mut buffer = Vec::new();
+        for packet in self.waiting.take(peer) {
+            buffer.clear();
+            buffer.resize(HEAD_ROOM, 0);
+            buffer.extend_from_slice(&packet);
+            buffer.resize(packet.len().next_multiple_of(16) + DATA_OVERHEAD, 0);
+            self.send(now, &mut buffer, packet.len());
+        }
+    }
+
+    /// Sends and hands over what has been collected.
+    async fn flush(&mut self) {
+        for train in self.outbox.trains() {
+            if let Err(error) = self.underlay.send(&train).await {
+                self.journal.unsent(now(), train.to.remote, &error);
+            }
+        }
+        self.outbox.clear();
+        if !self.arrivals.is_empty()
+            && let Err(error) = self.packets.send(self.arrivals.take()).await
+        {
+            self.journal.lost(now(), &error);
+        }
+    }
+
+    /// Has the next timestamps reserved before they are needed.
+    fn reserve(&mut self) {
+        if self.reserving.is_none()
+            && let Some(reservation) = self.clock.reservation()
+        {
+            self.reserving = Some(tokio::task::spawn_blocking(move || reservation.write()));
+        }
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        // Whoever asked may not be interested in the answer any more.
+        match command {
+            Command::Status(answer) => drop(answer.send(self.status(now))),
+            Command::SetPeer(peer, answer) => drop(answer.send(self.set_peer(now, &peer))),
+            Command::RemovePeer(key, answer) => {
+                if let Some(peer) = self.device.find_peer(&key) {
+                    self.device.remove_peer(peer);
+                    self.waiting.purge(peer);
+                    self.journal.forget(peer);
+                }
+                let _ = answer.send(());
+            }
+            Command::SetEndpoint(key, at, answer) => {
+                if let Some(peer) = self.device.find_peer(&key) {
+                    self.device.set_endpoint(now, peer, at);
+                }
+                let _ = answer.send(());
+            }
+            Command::Stop => {}
+        }
+        self.drain(now);
+    }
+
+    fn set_peer(&mut self, now: Instant, config: &PeerConfig) -> Result<(), AddPeerError> {
+        let peer = self.device.add_peer(&config.public_key)?;
+        self.device.set_preshared_key(peer, &config.preshared_key);
+        if let Some(endpoint) = config.endpoint {
+            self.device.set_endpoint(now, peer, endpoint);
+        }
+        self.device.remove_allowed_ips(peer);
+        for prefix in &config.allowed_ips {
+            self.device.add_allowed_ip(peer, *prefix).map_err(|_| AddPeerError::Full)?;
+        }
+        self.device.set_persistent_keepalive(now, peer, config.persistent_keepalive);
+        Ok(())
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        Status {
+            at: now,
+            public_key: self.device.public_key(),
+            listen_port: self.underlay.port(),
+            peers: self.device.peers().filter_map(|id| self.device.peer(now, id)).collect(),
+            refusals: *self.device.refusals(),
+            waited_in_vain: self.waiting.dropped(),
+        }
+    }
+}
+
+impl<P> core::fmt::Debug for Tunnel<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Tunnel").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// Waits until a reservation has been written. Cancel safe.
+async fn reserved(
+    reserving: &mut Option<JoinHandle<Result<Tai64n, StateError>>>,
+) -> Result<Tai64n, StateError> {
+    if let Some(writing) = reserving
+        && let Ok(result) = writing.await
+    {
+        return result;
+    }
+    // Nothing is being written, or it was stopped with the runtime.
+    core::future::pending().await
+}

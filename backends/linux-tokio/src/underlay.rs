@@ -1,0 +1,313 @@
+//! The outer side of a tunnel: UDP sockets for IPv4 and IPv6 on one port.
+//!
+//! Datagrams come with their congestion mark and the address of ours that they were sent to,
+//! and leave with a traffic class and from a given address. The kernel joins datagrams of one
+//! sender into one (GRO) and cuts one up into many (GSO) where it can.
+
+mod outbox;
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    SockaddrStorage, bind, recvmsg, sendmsg, setsockopt, socket, sockopt,
+};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use wg_core::{Ecn, Endpoint, Source};
+
+pub(crate) use outbox::{Outbox, Train};
+
+/// Bytes that each socket may hold for us in each direction, where the system lets us.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// How long a full socket is waited for before a datagram is dropped.
+const PATIENCE: core::time::Duration = core::time::Duration::from_millis(100);
+
+/// The two sockets. One is missing where the system does not have its family.
+#[derive(Debug)]
+pub(crate) struct Underlay {
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
+    port: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// Room for as many datagrams as the kernel joins into one, and for what comes with them.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    datagrams: Vec<u8>,
+    control: Vec<u8>,
+}
+
+/// Datagrams of one sender, one after the other.
+pub(crate) struct Received<'i> {
+    pub(crate) source: Source,
+    pub(crate) datagrams: core::slice::ChunksMut<'i, u8>,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        let control = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo, i32, i32);
+        Self { datagrams: vec![0; 1 << 16], control }
+    }
+}
+
+impl Underlay {
+    /// Binds both sockets to `port`, or to a free one when it is 0, and sets `fw_mark` on them
+    /// when it is not 0.
+    pub(crate) fn bind(port: u16, fw_mark: u32) -> io::Result<Self> {
+        // A port that is free in one family may be taken in the other.
+        const TRIES: u32 = 20;
+        let mut tries_left = if port == 0 { TRIES } else { 1 };
+        loop {
+            tries_left -= 1;
+            match Self::bind_once(port, fw_mark) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn bind_once(port: u16, fw_mark: u32) -> io::Result<Self> {
+        let v4 = unless_missing(open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), fw_mark))?;
+        let port = match &v4 {
+            Some(socket) => socket.local_addr()?.port(),
+            None => port,
+        };
+        let v6 = unless_missing(open(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), fw_mark))?;
+        let port = match &v6 {
+            Some(socket) => socket.local_addr()?.port(),
+            None => port,
+        };
+        if v4.is_none() && v6.is_none() {
+            return Err(Errno::EAFNOSUPPORT.into());
+        }
+        Ok(Self { v4, v6, port })
+    }
+
+    /// The port of both sockets.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits until a socket may have a datagram, and says which. Cancel safe.
+    pub(crate) async fn readable(&self) -> io::Result<Family> {
+        tokio::select! {
+            ready = readable(self.v4.as_ref()) => ready.map(|()| Family::V4),
+            ready = readable(self.v6.as_ref()) => ready.map(|()| Family::V6),
+        }
+    }
+
+    /// Takes what has come; `None` when nothing has.
+    pub(crate) fn receive<'i>(
+        &self,
+        family: Family,
+        inbox: &'i mut Inbox,
+    ) -> io::Result<Option<Received<'i>>> {
+        let socket = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        let Some(socket) = socket else { return Ok(None) };
+        let Inbox { datagrams, control } = inbox;
+        let received =
+            socket.try_io(Interest::READABLE, || receive_from(socket, datagrams, control));
+        match received {
+            Ok((source, len, segment)) => {
+                let datagrams = datagrams.get_mut(..len).unwrap_or_default();
+                // An empty datagram is nothing to anybody.
+                Ok(Some(Received { source, datagrams: datagrams.chunks_mut(segment.max(1)) }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a train of datagrams, in one call where the kernel can cut it up, else in many.
+    ///
+    /// # Errors
+    /// What the system says of the last of them that could not be sent.
+    pub(crate) async fn send(&self, train: &Train<'_>) -> io::Result<()> {
+        let all = self.send_as(train, train.datagrams, train.segment).await;
+        if train.datagrams.len() <= train.segment || all.is_ok() {
+            return all;
+        }
+        // No segmentation on this path: its MTU is too small, or the driver cannot.
+        let mut result = Ok(());
+        for datagram in train.datagrams.chunks(train.segment) {
+            if let Err(error) = self.send_as(train, datagram, train.segment).await {
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    async fn send_as(&self, train: &Train<'_>, bytes: &[u8], segment: usize) -> io::Result<()> {
+        let socket = match train.to.remote {
+            SocketAddr::V4(_) => self.v4.as_ref(),
+            SocketAddr::V6(_) => self.v6.as_ref(),
+        };
+        let socket = socket.ok_or(Errno::EAFNOSUPPORT)?;
+        let mut to = train.to;
+        loop {
+            let sent = socket.try_io(Interest::WRITABLE, || {
+                send_to(socket, to, train.traffic_class, bytes, segment)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Waiting slows down whoever sends through the tunnel, as it should.
+                    let waited = tokio::time::timeout(PATIENCE, socket.writable()).await;
+                    waited.map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))??;
+                }
+                // The address may not be ours any more.
+                Err(_) if to.local.is_some() => to = Endpoint { local: None, ..to },
+                result => return result,
+            }
+        }
+    }
+}
+
+async fn readable(socket: Option<&UdpSocket>) -> io::Result<()> {
+    match socket {
+        Some(socket) => socket.readable().await,
+        None => core::future::pending().await,
+    }
+}
+
+fn unless_missing(socket: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
+    match socket {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            // IPv6 switched off at boot, or on all interfaces.
+            Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+fn open(address: SocketAddr, fw_mark: u32) -> io::Result<UdpSocket> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket: OwnedFd = socket(family, SockType::Datagram, flags, None)?;
+    if address.is_ipv4() {
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        setsockopt(&socket, sockopt::IpRecvTos, &true)?;
+    } else {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvTClass, &true)?;
+    }
+    if fw_mark != 0 {
+        setsockopt(&socket, sockopt::Mark, &fw_mark)?;
+    }
+    // What follows makes it faster where it works.
+    let _ = setsockopt(&socket, sockopt::UdpGroSegment, &true);
+    if setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).is_err() {
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
+    }
+    if setsockopt(&socket, sockopt::SndBufForce, &SOCKET_BUFFER).is_err() {
+        let _ = setsockopt(&socket, sockopt::SndBuf, &SOCKET_BUFFER);
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Receives the datagrams of one sender: where from, how many bytes, and how many in each.
+fn receive_from(
+    socket: &UdpSocket,
+    datagrams: &mut [u8],
+    control: &mut [u8],
+) -> io::Result<(Source, usize, usize)> {
+    let mut parts = [IoSliceMut::new(datagrams)];
+    let message = recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(control),
+        MsgFlags::empty(),
+    )?;
+    let mut local = None;
+    let mut ecn = Ecn::NotCapable;
+    let mut segment = message.bytes;
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                local = Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()));
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                local = Some(IpAddr::from(info.ipi6_addr.s6_addr));
+            }
+            ControlMessageOwned::Ipv4Tos(class) => ecn = Ecn::from_traffic_class(class),
+            ControlMessageOwned::Ipv6TClass(class) => {
+                ecn = Ecn::from_traffic_class(class.to_ne_bytes()[LEAST_BYTE]);
+            }
+            ControlMessageOwned::UdpGroSegments(len) => {
+                segment = usize::try_from(len).unwrap_or(segment);
+            }
+            _ => {}
+        }
+    }
+    let remote = message.address.and_then(|address| {
+        let v4 = address.as_sockaddr_in().map(|at| SocketAddr::V4(SocketAddrV4::from(*at)));
+        v4.or_else(|| address.as_sockaddr_in6().map(|at| SocketAddrV6::from(*at).into()))
+    });
+    let remote = remote.ok_or(Errno::EAFNOSUPPORT)?;
+    Ok((Source { remote, local, ecn }, message.bytes, segment))
+}
+
+/// Where the least significant byte of a number lies.
+const LEAST_BYTE: usize = if cfg!(target_endian = "little") { 0 } else { 3 };
+
+fn send_to(
+    socket: &UdpSocket,
+    to: Endpoint,
+    traffic_class: u8,
+    bytes: &[u8],
+    segment: usize,
+) -> io::Result<()> {
+    let (v4_info, v6_info);
+    let v6_class = i32::from(traffic_class);
+    // The sum of all headers is no part of the limit, and no datagram of ours is longer.
+    let segments = u16::try_from(segment).map_err(|_| Errno::EMSGSIZE)?;
+    let mut control = Vec::with_capacity(3);
+    match to.remote {
+        SocketAddr::V4(_) => control.push(ControlMessage::Ipv4Tos(&traffic_class)),
+        SocketAddr::V6(_) => control.push(ControlMessage::Ipv6TClass(&v6_class)),
+    }
+    match to.local {
+        Some(IpAddr::V4(local)) => {
+            v4_info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(local.octets()) },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            control.push(ControlMessage::Ipv4PacketInfo(&v4_info));
+        }
+        Some(IpAddr::V6(local)) => {
+            v6_info = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: local.octets() },
+                ipi6_ifindex: 0,
+            };
+            control.push(ControlMessage::Ipv6PacketInfo(&v6_info));
+        }
+        None => {}
+    }
+    if bytes.len() > segment {
+        control.push(ControlMessage::UdpGsoSegments(&segments));
+    }
+    let to = SockaddrStorage::from(to.remote);
+    let parts = [IoSlice::new(bytes)];
+    sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&to))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
