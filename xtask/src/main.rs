@@ -6,6 +6,7 @@ mod kernel;
 mod lan;
 mod peer;
 mod setup;
+mod size;
 mod spec;
 mod test;
 mod workspace;
@@ -29,6 +30,7 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    Size(size::Size),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
     Setup {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::Size(size) => size.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
     };

@@ -14,6 +14,8 @@ use crate::workspace::{has_program, shown};
 pub(crate) enum Need {
     /// Boots the kernel of `interop` and `demo --kernel`.
     Emulator,
+    /// Runs the image of `size` that measures itself.
+    RiscvEmulator,
     /// Fetches and unpacks that kernel; both come with Debian and its descendants.
     DebianPackages,
     /// Checks licences, sources and duplicate crates.
@@ -24,9 +26,15 @@ pub(crate) enum Need {
     RustComponents,
 }
 
-/// Everything that `cargo xtask test` runs on.
-pub(crate) const ALL: &[Need] =
-    &[Need::Emulator, Need::DebianPackages, Need::RustComponents, Need::RustSrc, Need::CargoDeny];
+/// Everything that `cargo xtask test` and `cargo xtask size` run on.
+pub(crate) const ALL: &[Need] = &[
+    Need::Emulator,
+    Need::DebianPackages,
+    Need::RustComponents,
+    Need::RustSrc,
+    Need::CargoDeny,
+    Need::RiscvEmulator,
+];
 
 /// What the kernel guest runs on.
 pub(crate) const KERNEL: &[Need] = &[Need::Emulator, Need::DebianPackages];
@@ -44,6 +52,8 @@ impl Need {
         match self {
             Self::Emulator => (!has_program("qemu-system-x86_64"))
                 .then(|| "qemu-system-x86_64, which boots the Linux kernel".into()),
+            Self::RiscvEmulator => (!has_program("qemu-system-riscv32"))
+                .then(|| "qemu-system-riscv32, which runs what `size` measures".into()),
             Self::DebianPackages => {
                 let programs: Vec<_> = ["apt-get", "dpkg", "tar", "xz"]
                     .into_iter()
@@ -72,6 +82,7 @@ impl Need {
     fn install(self) -> Result<()> {
         match self {
             Self::Emulator => apt::install(&["qemu-system-x86"]),
+            Self::RiscvEmulator => apt::install(&["qemu-system-misc"]),
             Self::DebianPackages => {
                 if !has_program("apt-get") {
                     bail!("this is not Debian or a descendant: apt-get and dpkg are needed");

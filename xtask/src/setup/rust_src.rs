@@ -27,17 +27,7 @@ impl Toolchain {
 
     /// `cargo`, ready for a subcommand and unstable flags such as `-Zbuild-std=core`.
     pub(crate) fn cargo(&self) -> Command {
-        self.program("cargo")
-    }
-
-    /// `rustc`, ready for unstable flags.
-    #[expect(dead_code, reason = "for the size task")]
-    pub(crate) fn rustc(&self) -> Command {
-        self.program("rustc")
-    }
-
-    fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(name);
+        let mut command = Command::new("cargo");
         if self.nightly {
             command.arg("+nightly");
         } else {

@@ -1,0 +1,112 @@
+//! `cargo xtask size`: what the engine costs a microcontroller, and the proof that it cannot
+//! panic. `docs/measuring.md` says what each number means.
+
+mod build;
+mod emulator;
+mod image;
+mod numbers;
+mod panics;
+mod public;
+mod types;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::setup::{self, Need};
+use build::{Builder, Crypto, OptLevel};
+use image::Image;
+use numbers::Numbers;
+
+/// Memory, flash and stack of the engine on a 32-bit microcontroller (RV32IMC), and the proof
+/// that it cannot panic.
+///
+/// Builds images with fat LTO that call every public function, looks into them, and runs one
+/// in an emulator. Fails when the engine can panic, and when a public function is in no image.
+#[derive(Args)]
+pub(crate) struct Size {
+    /// Write the numbers to this file too, as one flat JSON object.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only at opt-level "s", not at "z" and 3 too.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Size {
+    pub(crate) fn run(self) -> Result<()> {
+        setup::require(&[Need::RustSrc, Need::RiscvEmulator])?;
+        let mut failures = Vec::new();
+        let builder = Builder::find()?;
+
+        let missing = public::missing_calls(&builder)?;
+        if !missing.is_empty() {
+            failures.push(format!(
+                "the images in xtask/size-firmware do not call {}: add them to src/device.rs or \
+                 src/text.rs there",
+                missing.join(", ")
+            ));
+        }
+
+        let mut numbers = Numbers::default();
+        let images = builder.build(OptLevel::S, Crypto::Real)?;
+        types::measure(&images.load("sizes")?, &mut numbers)?;
+        let harness = Image::HARNESS;
+        flash(&images, "rv32", &mut numbers)?;
+        emulator::measure(&images.path("measure"), &mut numbers)?;
+        let opaque = builder.build(OptLevel::S, Crypto::Opaque)?;
+        let stubs = opaque.load("device")?.bytes_of("wg_core::crypto::opaque::");
+        let alone = opaque.load("device")?.flash_without(harness);
+        let empty = opaque.load("empty")?.flash_without(harness);
+        numbers.add("rv32.engine.opaque_flash_bytes", alone - empty - stubs);
+        if !self.quick {
+            for level in [OptLevel::Z, OptLevel::Three] {
+                let images = builder.build(level, Crypto::Real)?;
+                flash(&images, &format!("rv32.opt_{}", level.name()), &mut numbers)?;
+            }
+        }
+
+        let proof = panics::Proof::of(&opaque, &images)?;
+        numbers.add("rv32.engine.panic_symbols", proof.ours.len() as u64);
+        numbers.add("rv32.image.panic_locations", proof.explained.len() as u64);
+        numbers.add("rv32.image.unexplained_panics", proof.unexplained.len() as u64);
+
+        numbers.print();
+        proof.print();
+        if !proof.ours.is_empty() {
+            failures.push(format!("the engine can panic: {}", proof.ours.join(", ")));
+        }
+        if !proof.unexplained.is_empty() {
+            failures.push(format!(
+                "the image can panic where nobody has said why it does not: {} \
+                 (xtask/src/size/panics.rs)",
+                proof.unexplained.join(", ")
+            ));
+        }
+        if let Some(file) = self.json {
+            numbers.write(&file)?;
+        }
+        if !failures.is_empty() {
+            bail!("{}", failures.join("\n"));
+        }
+        Ok(())
+    }
+}
+
+/// The flash of an image is its code, constants and initial values, less an empty image's and
+/// less the calls that make the image.
+fn flash(images: &build::Images, prefix: &str, numbers: &mut Numbers) -> Result<()> {
+    let flash =
+        |name: &str| Ok::<_, anyhow::Error>(images.load(name)?.flash_without(Image::HARNESS));
+    let (empty, primitives) = (flash("empty")?, flash("primitives")?);
+    let (device, everything) = (flash("device")?, flash("everything")?);
+    numbers.add(&format!("{prefix}.engine.flash_bytes"), device - empty);
+    numbers.add(&format!("{prefix}.primitives.flash_bytes"), primitives - empty);
+    numbers.add(&format!("{prefix}.engine.own_flash_bytes"), device - primitives);
+    numbers.add(&format!("{prefix}.text.flash_bytes"), everything - device);
+    numbers.add(&format!("{prefix}.everything.flash_bytes"), everything - empty);
+    let storage = images.load("device")?.initial_values();
+    numbers.add(&format!("{prefix}.storage.initial_flash_bytes"), storage);
+    Ok(())
+}
