@@ -1,5 +1,6 @@
 //! The workspace's tasks: `cargo xtask --help`.
 
+mod bench_host;
 mod demo;
 mod interop;
 mod kernel;
@@ -30,6 +31,7 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    BenchHost(bench_host::BenchHost),
     Size(size::Size),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::BenchHost(bench) => bench.run(),
         Task::Size(size) => size.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
