@@ -4,12 +4,10 @@ mod oracle;
 mod pair;
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::time::Duration;
 
-use oracle::{Heard, Lone, Party, Session, receiver_of, sender_of, sign};
+use oracle::{Heard, Lone, Party, Session, Stuck, receiver_of, sender_of, sign};
 use pair::{A_OUTER, B_OUTER, Node, Pair, Room, node, packet, private_key};
-use wg_core::rand_core::{TryCryptoRng, TryRng};
 use wg_core::{
     ClockUnavailable, Connection, Device, INITIATION_LEN, PresharedKey, PublicKey, Refusal, Tai64n,
 };
@@ -601,28 +599,6 @@ fn a_peer_whose_key_is_of_low_order_is_neither_called_nor_answered() {
 }
 
 // Indices
-
-/// A generator that gives the same number again and again.
-struct Stuck(u8);
-
-impl TryRng for Stuck {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(u32::from_le_bytes([self.0; 4]))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(u64::from_le_bytes([self.0; 8]))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        bytes.fill(self.0);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Stuck {}
 
 #[test]
 fn indices_are_unique_over_all_peers_handshakes_and_sessions() {

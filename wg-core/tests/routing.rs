@@ -178,7 +178,8 @@ fn a_removed_peers_prefixes_route_nowhere() {
 #[test]
 fn no_route_and_no_endpoint_are_two_errors_and_neither_asks_for_a_handshake() {
     let mut lone = Lone::new();
-    let silent = lone.node.meet(Party::new(9).public.into_key(), &["10.9.0.0/16"], None);
+    let silent =
+        lone.node.meet(PublicKey::from_bytes(Party::new(9).public), &["10.9.0.0/16"], None);
     for (destination, refusal) in
         [("172.16.0.1", Refusal::NoRoute), ("10.9.0.1", Refusal::NoEndpoint)]
     {
@@ -207,14 +208,4 @@ fn a_whole_table_refuses_one_more_and_keeps_what_it_has() {
     assert!(taken >= 8, "room for as many as were asked for");
     assert_eq!(lone.node.device.allowed_ips(lone.peer).count(), taken);
     assert!(lone.node.device.add_allowed_ip(lone.peer, prefix("10.3.0.0/16")).is_ok(), "known");
-}
-
-trait IntoKey {
-    fn into_key(self) -> PublicKey;
-}
-
-impl IntoKey for [u8; 32] {
-    fn into_key(self) -> PublicKey {
-        PublicKey::from_bytes(self)
-    }
 }

@@ -5,12 +5,14 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use blake2::digest::{FixedOutput, KeyInit, Update, consts::U16};
 use blake2::{Blake2s256, Blake2sMac};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, XChaCha20Poly1305};
+use wg_core::rand_core::{TryCryptoRng, TryRng};
 use wg_core::{
     Connection, Event, INITIATION_LEN, Instant, PeerId, PresharedKey, PublicKey, Reason, Received,
     Refusal, Source, Tai64n,
@@ -320,6 +322,28 @@ impl Party {
     }
 }
 
+/// A generator that gives the same byte again and again.
+pub struct Stuck(pub u8);
+
+impl TryRng for Stuck {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::from_le_bytes([self.0; 4]))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from_le_bytes([self.0; 8]))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(self.0);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Stuck {}
+
 /// What the engine made of a datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Heard {
@@ -472,8 +496,11 @@ pub struct Lone {
 
 impl Lone {
     pub fn new() -> Self {
+        Self::with(node(2, B_OUTER))
+    }
+
+    pub fn with(mut node: Node) -> Self {
         let us = Party::new(1);
-        let mut node = node(2, B_OUTER);
         let allowed = ["10.0.0.1/32", "fd00::1/128"];
         let peer = node.meet(PublicKey::from_bytes(us.public), &allowed, Some(A_OUTER));
         let them = *node.public_key().as_bytes();
@@ -552,6 +579,15 @@ impl Lone {
     pub fn initiation(&mut self) -> Vec<u8> {
         let packet = self.outgoing(8);
         assert!(self.node.seal(self.now, &packet).is_err());
+        let spoken = self.speak();
+        assert_eq!(spoken.len(), 1, "one initiation");
+        spoken[0].bytes.clone()
+    }
+
+    /// The engine's next initiation, asked for by a persistent keepalive that is switched on.
+    pub fn another_initiation(&mut self) -> Vec<u8> {
+        self.node.device.set_persistent_keepalive(self.now, self.peer, 0);
+        self.node.device.set_persistent_keepalive(self.now, self.peer, u16::MAX);
         let spoken = self.speak();
         assert_eq!(spoken.len(), 1, "one initiation");
         spoken[0].bytes.clone()

@@ -1,0 +1,527 @@
+//! Every setting can change while traffic flows, and nothing secret stays behind.
+
+mod oracle;
+mod pair;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use oracle::{Heard, Lone, Party, sender_of};
+use pair::{A_OUTER, B_OUTER, Node, Pair, Room, node, packet, private_key};
+use wg_core::{
+    AddPeerError, AllowedIp, Connection, Device, Event, Instant, PresharedKey, PrivateKey,
+    PublicKey, Reason, Refusal, SendError,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn public(byte: u8) -> PublicKey {
+    private_key(byte).public_key()
+}
+
+fn prefix(text: &str) -> AllowedIp {
+    text.parse().unwrap()
+}
+
+// The private key
+
+#[test]
+fn the_same_private_key_again_changes_nothing() {
+    let mut lone = Lone::new();
+    let mut session = lone.called();
+    let before = lone.view();
+    lone.node.device.set_private_key(lone.now, Some(&private_key(2)));
+    assert_eq!(lone.view(), before);
+    let packet = lone.outgoing(1);
+    assert!(session.open(&lone.node.seal(lone.now, &packet).unwrap().bytes).is_some());
+    let data = session.seal(&lone.incoming(1));
+    assert!(lone.hear(&data).is_ok());
+}
+
+#[test]
+fn a_new_private_key_stops_sending_in_all_sessions_and_receiving_in_none() {
+    let mut lone = Lone::new();
+    let mut current = lone.called();
+    lone.wait(SECOND);
+    let mut next = lone.responded();
+    lone.node.device.set_private_key(lone.now, Some(&private_key(9)));
+    assert_eq!(lone.node.news(), [Event::SessionExpired(lone.peer)]);
+    let packet = lone.outgoing(1);
+    assert_eq!(lone.node.seal(lone.now, &packet), Err(SendError::NoSession(lone.peer)));
+    assert_ne!(lone.connection(), Connection::Up);
+    for session in [&mut current, &mut next] {
+        let data = session.seal(&lone.incoming(1));
+        assert!(matches!(lone.hear(&data), Ok(Heard::Packet(..))), "what is on its way arrives");
+    }
+    assert_eq!(lone.node.seal(lone.now, &packet), Err(SendError::NoSession(lone.peer)));
+}
+
+#[test]
+fn a_new_private_key_is_used_at_once_and_ends_the_handshake_of_the_old_one() {
+    let mut lone = Lone::new();
+    let initiation = lone.initiation();
+    let (response, _) = lone.us.respond(&initiation, &[0; 32], [0x91; 32], 1);
+    lone.node.device.set_private_key(lone.now, Some(&private_key(9)));
+    lone.them = *public(9).as_bytes();
+    let mut response = response;
+    oracle::sign(&mut response, &lone.them, None);
+    assert_eq!(lone.hear(&response), Err(Refusal::UnknownIndex));
+
+    // The 5 s since the last initiation do not count for the new identity.
+    let packet = lone.outgoing(1);
+    assert!(lone.node.seal(lone.now, &packet).is_err());
+    let initiation = lone.speak().remove(0).bytes;
+    assert_eq!(lone.us.read(&initiation).unwrap().1, lone.them);
+    lone.answer(&initiation);
+    lone.wait(SECOND);
+    lone.called();
+}
+
+#[test]
+fn a_peer_with_the_new_public_key_is_removed_and_the_others_stay() {
+    let mut lone = Lone::new();
+    let ourselves = lone.node.meet(public(9), &["10.9.0.0/16"], None);
+    lone.node.device.set_private_key(lone.now, Some(&private_key(9)));
+    assert!(lone.node.device.peer(lone.now, ourselves).is_none());
+    assert_eq!(lone.node.device.find_peer(&public(9)), None);
+    let packet = packet("10.0.0.2", "10.9.0.1", 1, 1);
+    let refused = Err(SendError::Refused(Refusal::NoRoute));
+    assert_eq!(lone.node.seal(lone.now, &packet), refused);
+    assert_eq!(Vec::from_iter(lone.node.device.peers()), [lone.peer]);
+}
+
+#[test]
+fn our_own_key_is_no_peer() {
+    let mut lone = Lone::new();
+    let before = lone.view();
+    assert_eq!(lone.node.device.add_peer(&public(2)), Err(AddPeerError::OwnKey));
+    assert_eq!(lone.view(), before);
+}
+
+#[test]
+fn a_key_of_zeros_is_no_identity() {
+    assert!(PrivateKey::from_bytes([0; 32]).is_none());
+    let mut lone = Lone::new();
+    lone.called();
+    lone.node.device.set_private_key(lone.now, None);
+    assert_eq!(lone.node.device.public_key(), None);
+    let initiation = lone.initiate().bytes;
+    assert_eq!(lone.hear(&initiation), Err(Refusal::NoPrivateKey));
+    let packet = lone.outgoing(1);
+    assert!(lone.node.seal(lone.now, &packet).is_err());
+    assert_eq!(lone.speak(), []);
+    assert_eq!(lone.connection(), Connection::Blocked(Refusal::NoPrivateKey));
+
+    lone.node.device.set_private_key(lone.now, Some(&private_key(2)));
+    let initiation = lone.speak().remove(0).bytes;
+    lone.answer(&initiation);
+}
+
+#[test]
+fn a_private_key_is_clamped() {
+    let mut bytes = [0xff; 32];
+    let unclamped = PrivateKey::from_bytes(bytes).unwrap();
+    bytes[0] &= 248;
+    bytes[31] = bytes[31] & 127 | 64;
+    assert_eq!(unclamped.expose(), &bytes);
+    assert_eq!(unclamped.public_key().as_bytes(), &oracle::public(&[0xff; 32]));
+}
+
+// Peers
+
+#[test]
+fn a_peer_is_added_once() {
+    let mut lone = Lone::new();
+    let mut session = lone.called();
+    let before = lone.view();
+    assert_eq!(lone.node.device.add_peer(&PublicKey::from_bytes(lone.us.public)), Ok(lone.peer));
+    assert_eq!(lone.view(), before);
+    let data = session.seal(&[]);
+    assert!(lone.hear(&data).is_ok());
+}
+
+#[test]
+fn a_removed_peer_leaves_nothing_that_answers() {
+    let mut lone = Lone::new();
+    let mut session = lone.called();
+    let sent = lone.outgoing(1);
+    lone.node.seal(lone.now, &sent).unwrap();
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 25);
+    lone.node.device.remove_peer(lone.peer);
+    assert_eq!(
+        (lone.node.device.poll_timeout(), lone.speak(), lone.node.news()),
+        (None, vec![], vec![])
+    );
+    let (data, initiation) = (session.seal(&[]), lone.initiate().bytes);
+    assert_eq!(lone.hear(&data), Err(Refusal::UnknownIndex));
+    assert_eq!(lone.hear(&initiation), Err(Refusal::UnknownPeer));
+    assert_eq!(lone.node.device.peers().count(), 0);
+
+    // Its name is nobody's any more: neither the next one in its place nor itself, added again.
+    let next = lone.node.meet(public(3), &["10.3.0.0/16"], None);
+    let again = lone.node.meet(PublicKey::from_bytes(lone.us.public), &[], None);
+    assert!(lone.peer != next && lone.peer != again);
+    let before = lone.view();
+    let device = &mut lone.node.device;
+    device.set_endpoint(lone.now, lone.peer, A_OUTER.parse().unwrap());
+    device.set_persistent_keepalive(lone.now, lone.peer, 1);
+    device.set_preshared_key(lone.peer, &PresharedKey::from_bytes([1; 32]));
+    device.add_allowed_ip(lone.peer, prefix("10.3.0.0/16")).unwrap();
+    device.remove_allowed_ip(lone.peer, prefix("10.3.0.0/16"));
+    device.remove_allowed_ips(lone.peer);
+    device.remove_peer(lone.peer);
+    assert_eq!(device.allowed_ips(lone.peer).count(), 0);
+    assert!(device.peer(lone.now, lone.peer).is_none());
+    assert_eq!(lone.view(), before);
+}
+
+#[test]
+fn a_full_device_refuses_one_more_peer_and_changes_nothing() {
+    let mut lone = Lone::new();
+    for byte in 3..6 {
+        lone.node.meet(public(byte), &[], None);
+    }
+    let before = lone.view();
+    assert_eq!(lone.node.device.add_peer(&public(6)), Err(AddPeerError::Full));
+    assert_eq!(lone.view(), before);
+    lone.node.device.remove_peer(lone.peer);
+    assert!(lone.node.device.add_peer(&public(6)).is_ok());
+}
+
+#[test]
+fn ten_thousand_peers_come_and_go_and_leave_the_room_they_found() {
+    let mut lone = Lone::new();
+    lone.node.device.remove_peer(lone.peer);
+    let mut ids = HashSet::new();
+    for round in 0..10_000_u32 {
+        lone.wait(Duration::from_millis(100));
+        let mut key = [0x11; 32];
+        key[1..5].copy_from_slice(&round.to_le_bytes());
+        // Some with a session, some with a handshake, most with neither.
+        if round % 100 == 0 {
+            lone.us = Party::of(key);
+            key = lone.us.public;
+        }
+        let id = lone.node.meet(
+            PublicKey::from_bytes(key),
+            &["10.1.0.0/16", "10.2.0.0/16", "fd01::/16", "10.0.0.1/32"],
+            Some(A_OUTER),
+        );
+        assert!(ids.insert(id), "each has a name of its own");
+        lone.peer = id;
+        match round % 200 {
+            0 => drop(lone.called()),
+            100 => drop(lone.initiation()),
+            _ => {
+                lone.node.device.set_persistent_keepalive(lone.now, id, 7);
+                assert_eq!(lone.speak().len(), 1);
+            }
+        }
+        lone.node.device.remove_peer(id);
+    }
+    assert_eq!(lone.node.device.poll_timeout(), None);
+    lone.us = Party::new(1);
+    let ids: Vec<_> = (20..24).map(|byte| lone.node.meet(public(byte), &[], None)).collect();
+    assert_eq!(lone.node.device.add_peer(&public(24)), Err(AddPeerError::Full));
+    for route in 0..8 {
+        let route = prefix(&format!("10.{route}.0.0/16"));
+        lone.node.device.add_allowed_ip(ids[usize::from(route.cidr() % 4)], route).unwrap();
+    }
+    lone.node.device.remove_peer(ids[0]);
+    lone.peer =
+        lone.node.meet(PublicKey::from_bytes(lone.us.public), &["10.0.0.1/32"], Some(A_OUTER));
+    lone.calling();
+}
+
+// Endpoints and keepalives
+
+#[test]
+fn a_handshake_that_waits_for_an_endpoint_begins_when_one_is_set() {
+    let mut node = node(2, B_OUTER);
+    let peer = node.meet(public(1), &[], None);
+    let now = Instant::ZERO;
+    node.device.set_persistent_keepalive(now, peer, 25);
+    assert_eq!(node.speak(now), []);
+    assert_eq!(node.status(now, peer).connection, Connection::Blocked(Refusal::NoEndpoint));
+    node.device.set_endpoint(now, peer, A_OUTER.parse().unwrap());
+    let spoken = node.speak(now);
+    assert_eq!((spoken.len(), spoken[0].to), (1, A_OUTER.parse().unwrap()));
+}
+
+#[test]
+fn an_endpoint_by_itself_starts_nothing() {
+    let mut node = node(2, B_OUTER);
+    let peer = node.meet(public(1), &[], Some(A_OUTER));
+    assert_eq!(node.speak(Instant::ZERO), []);
+    assert_eq!(node.device.poll_timeout(), None);
+    assert_eq!(node.status(Instant::ZERO, peer).connection, Connection::Idle);
+}
+
+#[test]
+fn a_persistent_keepalive_that_is_switched_on_sends_one_at_once() {
+    let mut lone = Lone::new();
+    let session = lone.called();
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 25);
+    let spoken = lone.speak();
+    assert_eq!((spoken.len(), session.open(&spoken[0].bytes)), (1, Some(vec![])));
+    let due = lone.now.saturating_add(Duration::from_secs(25));
+    assert_eq!(lone.node.device.poll_timeout(), Some((due, Reason::PersistentKeepalive)));
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 30);
+    assert_eq!(lone.speak(), [], "from one time to another it waits for its turn");
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 0);
+    let reason = lone.node.device.poll_timeout().map(|(_, reason)| reason);
+    assert_ne!(reason, Some(Reason::PersistentKeepalive));
+}
+
+// Down and up
+
+#[test]
+fn a_device_that_is_down_has_no_timer_no_session_and_no_voice() {
+    let mut lone = Lone::new();
+    let mut session = lone.called();
+    let packet = lone.outgoing(1);
+    lone.node.seal(lone.now, &packet).unwrap();
+    lone.wait(SECOND);
+    let mut next = lone.responded();
+    lone.node.device.down();
+    assert!(!lone.node.device.is_up());
+    assert_eq!((lone.node.device.poll_timeout(), lone.speak()), (None, vec![]));
+    assert_eq!(lone.connection(), Connection::Blocked(Refusal::Down));
+    lone.wait(SECOND);
+    let sent = lone.initiate().bytes;
+    let cookie = oracle::cookie_reply(&lone.us.public, &sent, [0; 16]);
+    let (data, late) = (session.seal(&[]), next.seal(&[]));
+    for message in [&data, &late, &cookie, &sent] {
+        assert_eq!(lone.hear(message), Err(Refusal::Down));
+    }
+    let refused = Err(SendError::Refused(Refusal::Down));
+    assert_eq!(lone.node.seal(lone.now, &packet), refused);
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 25);
+    assert_eq!(lone.speak(), []);
+    lone.wait(Duration::from_secs(1_000));
+    lone.node.device.handle_timeout(lone.now);
+    assert_eq!(lone.speak(), []);
+
+    lone.node.device.up(lone.now);
+    for message in [&data, &late] {
+        assert_eq!(lone.hear(message), Err(Refusal::UnknownIndex), "the keys are gone");
+    }
+    let initiation = lone.speak().remove(0).bytes;
+    lone.answer(&initiation);
+}
+
+#[test]
+fn down_forgets_the_5_second_limit_and_keeps_the_settings() {
+    let mut lone = Lone::new();
+    lone.set_preshared([5; 32]);
+    lone.initiation();
+    lone.node.device.down();
+    lone.node.device.up(lone.now);
+    assert_eq!(lone.speak(), [], "without a persistent keepalive nothing is sent");
+    let initiation = lone.initiation();
+    lone.answer(&initiation);
+}
+
+#[test]
+fn down_and_up_twice_are_down_and_up() {
+    let mut lone = Lone::new();
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 25);
+    lone.speak();
+    lone.node.device.down();
+    lone.node.device.down();
+    lone.node.device.up(lone.now);
+    assert_eq!(lone.speak().len(), 1);
+    lone.node.device.up(lone.now);
+    assert_eq!(lone.speak(), []);
+}
+
+#[test]
+fn a_pair_goes_down_and_up_and_connects_again() {
+    let mut pair = Pair::connected();
+    for round in 0..4 {
+        let b_goes = round % 2 == 0;
+        if b_goes {
+            pair.b.device.down();
+            pair.b.device.up(pair.now);
+            // B starts: A's session is as good as before for all that A knows.
+            let _ = pair.b_sends(1);
+        } else {
+            pair.a.device.down();
+            pair.a.device.up(pair.now);
+            let _ = pair.a_sends(1);
+        }
+        pair.drain();
+        pair.run(Duration::from_secs(6));
+        assert!(pair.a_sends(1).is_ok() && pair.b_sends(1).is_ok(), "{round}");
+        pair.run(SECOND);
+    }
+}
+
+// Memory
+
+/// This process's own memory, read through the file that shows it: no unsafe code is needed,
+/// and the bytes are what is really there.
+#[cfg(target_os = "linux")]
+struct Memory {
+    file: std::fs::File,
+    at: u64,
+    len: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl Memory {
+    fn of(room: &Room) -> Self {
+        let file = std::fs::File::open("/proc/self/mem").unwrap();
+        let at = std::ptr::from_ref(room).addr() as u64;
+        Self { file, at, len: size_of_val(room) }
+    }
+
+    fn holds(&self, secret: &[u8]) -> bool {
+        use std::os::unix::fs::FileExt;
+        let mut bytes = vec![0; self.len];
+        self.file.read_exact_at(&mut bytes, self.at).unwrap();
+        bytes.windows(8).any(|window| secret.windows(8).any(|part| part == window))
+    }
+}
+
+/// A pair of engine and oracle whose memory can be read.
+#[cfg(target_os = "linux")]
+fn watched() -> (Lone, Memory) {
+    let room = Box::leak(Box::new(Room::new()));
+    let memory = Memory::of(room);
+    let mut device = Device::new(room);
+    device.set_private_key(Instant::ZERO, Some(&private(SECRET)));
+    (Lone::with(Node { device, ..node(2, B_OUTER) }), memory)
+}
+
+const SECRET: [u8; 32] = [
+    0xb8, 0xe7, 0x09, 0x95, 0x1d, 0xf3, 0xc2, 0x8a, 0x6f, 0xd4, 0x03, 0x9e, 0x57, 0xab, 0x10, 0xec,
+    0x84, 0x3b, 0xf9, 0x62, 0xd1, 0x0e, 0xa6, 0x7c, 0x91, 0x28, 0xce, 0xb3, 0x15, 0xff, 0x46, 0x5a,
+];
+const PRESHARED: [u8; 32] = [
+    0xf0, 0x1b, 0x8d, 0xa2, 0x36, 0xc9, 0x7e, 0x05, 0xdb, 0x93, 0x4c, 0xe8, 0x21, 0xb7, 0x6a, 0x9d,
+    0x00, 0xfc, 0x53, 0xae, 0x18, 0xc5, 0x8f, 0x72, 0xe1, 0x0b, 0xd6, 0x3f, 0x99, 0xa4, 0x67, 0xba,
+];
+
+fn private(bytes: [u8; 32]) -> PrivateKey {
+    PrivateKey::from_bytes(bytes).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_secret_stays_in_the_storage_of_a_device_that_was_dropped() {
+    let (mut lone, memory) = watched();
+    lone.set_preshared(PRESHARED);
+    let first = lone.called();
+    lone.wait(Duration::from_secs(180));
+    let initiation = lone.initiation();
+    let next = lone.responded();
+    let cookie = [
+        0x0d, 0x33, 0x9b, 0xe4, 0x52, 0xfa, 0x6c, 0x01, 0xc7, 0x88, 0x2e, 0xb5, 0x40, 0xd9, 0x13,
+        0x7f,
+    ];
+    let response = lone.initiate();
+    let response = {
+        lone.wait(SECOND);
+        lone.hear(&response.bytes).unwrap().reply()
+    };
+    let reply = oracle::cookie_reply(&lone.us.public, &response, cookie);
+    lone.hear(&reply).unwrap();
+    let static_static = oracle::dh(&lone.us.private, &lone.them);
+    let ephemeral = *lone.node.device.public_key().unwrap().as_bytes();
+    assert!(memory.holds(&ephemeral), "the watch sees what is there");
+    let secrets = [
+        ("private key", &SECRET[..]),
+        ("pre-shared key", &PRESHARED),
+        ("static-static secret", &static_static),
+        ("sending key", &first.receive),
+        ("receiving key", &first.send),
+        ("cookie", &cookie),
+    ];
+    for (name, secret) in &secrets {
+        assert!(memory.holds(secret), "{name} is in use");
+    }
+    assert!(!memory.holds(&next.send), "replaced by another next");
+    drop(lone);
+    for (name, secret) in &secrets {
+        assert!(!memory.holds(secret), "{name}");
+    }
+    assert!(!memory.holds(&initiation[116..132]), "not even what we sent last");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_private_key_that_was_replaced_or_removed_is_gone() {
+    for replacement in [None, Some(private_key(9))] {
+        let (mut lone, memory) = watched();
+        let static_static = oracle::dh(&lone.us.private, &lone.them);
+        assert!(memory.holds(&SECRET) && memory.holds(&static_static));
+        lone.node.device.set_private_key(lone.now, replacement.as_ref());
+        assert!(!memory.holds(&SECRET) && !memory.holds(&static_static));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn session_keys_go_when_the_session_is_replaced_or_wiped_or_down_or_its_peer_removed() {
+    type End = fn(&mut Lone);
+    let ends: [(&str, End); 4] = [
+        ("two sessions later", |lone| {
+            for _ in 0..2 {
+                lone.wait(SECOND);
+                lone.called();
+            }
+        }),
+        ("after 540 s", |lone| {
+            lone.wait(Duration::from_secs(540));
+            while lone.node.device.poll_timeout().is_some_and(|(at, _)| at <= lone.now) {
+                lone.node.device.handle_timeout(lone.now);
+            }
+        }),
+        ("down", |lone| lone.node.device.down()),
+        ("removed", |lone| lone.node.device.remove_peer(lone.peer)),
+    ];
+    for (name, end) in ends {
+        let (mut lone, memory) = watched();
+        let session = lone.called();
+        assert!(memory.holds(&session.send) && memory.holds(&session.receive));
+        end(&mut lone);
+        assert!(!memory.holds(&session.send) && !memory.holds(&session.receive), "{name}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_ephemeral_key_lives_as_long_as_its_handshake() {
+    let (mut lone, memory) = watched();
+    let packet = lone.outgoing(1);
+    assert!(lone.node.seal(lone.now, &packet).is_err());
+    let mut buf = [0; wg_core::INITIATION_LEN];
+    let mut rng = oracle::Stuck(0xb3);
+    let sent = lone.node.device.poll_transmit(lone.now, &mut lone.node.clock, &mut rng, &mut buf);
+    let initiation = sent.unwrap().datagram.to_vec();
+    assert_eq!(initiation[8..40], oracle::public(&[0xb3; 32]));
+    assert!(memory.holds(&[0xb3; 32]));
+    lone.answer(&initiation);
+    assert!(!memory.holds(&[0xb3; 32]));
+    assert_eq!(sender_of(&initiation), u32::from_le_bytes([0xb3; 4]));
+}
+
+#[test]
+fn storage_serves_one_device_after_another() {
+    let room = Box::leak(Box::new(Room::new()));
+    for round in 0..3u8 {
+        let mut device = Device::new(room);
+        assert_eq!((device.public_key(), device.peers().count()), (None, 0));
+        assert_eq!((device.poll_timeout(), device.poll_event()), (None, None));
+        assert!(device.is_up());
+        device.set_private_key(Instant::ZERO, Some(&private_key(10 + round)));
+        for byte in 1..5 {
+            let peer = device.add_peer(&public(byte)).unwrap();
+            device.add_allowed_ip(peer, prefix(&format!("10.{byte}.0.0/16"))).unwrap();
+            device.set_endpoint(Instant::ZERO, peer, A_OUTER.parse().unwrap());
+            device.set_persistent_keepalive(Instant::ZERO, peer, 1);
+        }
+        assert_eq!(device.add_peer(&public(5)), Err(AddPeerError::Full));
+    }
+}
