@@ -118,21 +118,19 @@ impl Run {
             Ok((handle, tunnel)) => {
                 drop(config);
                 log::info!("{name} is up, listening on UDP port {}", tunnel.listen_port());
-                tokio::spawn(names.follow(handle));
+                tokio::spawn(names.follow(handle.clone()));
                 let stop = async {
-                    tokio::select! {
+                    let by = tokio::select! {
                         _ = interrupt.recv() => "SIGINT",
                         _ = terminate.recv() => "SIGTERM",
-                    }
+                    };
+                    log::info!("{by}: stopping");
+                    handle.stop().await;
                 };
-                let ended = tokio::select! {
+                tokio::select! {
                     ended = tunnel.run() => ended,
-                    by = stop => {
-                        log::info!("{by}: stopping");
-                        Ok(())
-                    }
-                };
-                ended
+                    () = stop => Ok(()),
+                }
             }
             Err(error) => Err(error),
         };

@@ -1,0 +1,359 @@
+//! The program between real TUN interfaces, in network namespaces that this test makes and
+//! that go with it.
+//!
+//! Needs `ip`, `unshare`, `ping` and `python3`, and either root or user namespaces with access
+//! to `/dev/net/tun`. Where that is missing the tests are skipped; with `CI` set they fail.
+
+use core::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use wg_core::PrivateKey;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Set in the process that is inside its own namespaces.
+const INSIDE: &str = "WG_TOKIO_TEST_INSIDE";
+
+/// Runs `test` in new network and mount namespaces, in which it is root: this test program is
+/// started again there.
+fn isolated(name: &str, test: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        // A place for the names of namespaces that nobody else sees.
+        sh("mount -t tmpfs tmpfs /run && mkdir -p /run/netns && ip link set lo up");
+        return test();
+    }
+    let mut unshare = vec!["--net", "--mount", "--fork", "--kill-child"];
+    if !is_root() {
+        unshare.extend(["--user", "--map-root-user"]);
+    }
+    let ready = "test -r /dev/net/tun && command -v ip ping python3 && mount -t tmpfs tmpfs /run";
+    let possible = Command::new("unshare").args(&unshare).args(["sh", "-c", ready]).output();
+    if !possible.as_ref().is_ok_and(|output| output.status.success()) {
+        let why = "needs unshare, ip, ping, python3, /dev/net/tun, and root or user namespaces";
+        assert!(std::env::var_os("CI").is_none(), "{why}: {possible:?}");
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let itself = std::env::current_exe().unwrap();
+    let status = Command::new("unshare")
+        .args(&unshare)
+        .arg(itself)
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "see above");
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout.trim_ascii() == b"0"
+}
+
+fn output(script: &str) -> Output {
+    Command::new("sh").args(["-c", script]).output().unwrap()
+}
+
+fn sh(script: &str) -> String {
+    let Output { status, stdout, stderr } = output(script);
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{script}: {status}\n{stdout}{stderr}");
+    stdout.into_owned()
+}
+
+/// Waits until a script succeeds.
+fn until(script: &str) {
+    let start = Instant::now();
+    while !output(script).status.success() {
+        assert!(start.elapsed() < PATIENCE, "{script}: never");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Two namespaces, a and b, joined by a cable.
+fn cable() {
+    sh("ip netns add a && ip netns add b &&
+        ip link add eth0 netns a type veth peer name eth0 netns b &&
+        for end in a b; do
+            ip -n $end link set lo up && ip -n $end link set eth0 up || exit 1
+        done &&
+        ip -n a addr add 192.0.2.1/24 dev eth0 && ip -n b addr add 192.0.2.2/24 dev eth0 &&
+        ip -n a addr add 2001:db8::1/64 dev eth0 nodad &&
+        ip -n b addr add 2001:db8::2/64 dev eth0 nodad");
+}
+
+/// A running `wg-tokio run`.
+struct Program {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    log: Vec<String>,
+}
+
+impl Program {
+    fn start(namespace: &str, config: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_wg-tokio"), "run", "--config"])
+            .arg(config)
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, log: Vec::new() }
+    }
+
+    /// Waits for a line that contains `text`.
+    fn says(&mut self, text: &str) {
+        let start = Instant::now();
+        while !self.log.iter().any(|line| line.contains(text)) {
+            let left = PATIENCE.saturating_sub(start.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.log.push(line),
+                Err(_) => panic!("never said {text:?}, but {:#?}", self.log),
+            }
+        }
+    }
+
+    fn stop(mut self, signal: &str) {
+        sh(&format!("kill -{signal} {}", self.child.id()));
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        self.says("stopping");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn key() -> PrivateKey {
+    PrivateKey::generate(&mut wg_tokio::system_random().unwrap())
+}
+
+/// The configurations of a and b, in a folder of their own: a knows where b is.
+struct Configs {
+    _folder: tempfile::TempDir,
+    a: PathBuf,
+    b: PathBuf,
+    state: PathBuf,
+}
+
+impl Configs {
+    fn new(endpoint: &str, a_allows: &str, interface: &str) -> Self {
+        let (a, b) = (key(), key());
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let psk = "PresharedKey = FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=";
+        let text = format!(
+            "[Interface]\nPrivateKey = {}\nAddress = 10.9.0.1/24, fd09::1/64\n{interface}\n\
+             [Peer]\nPublicKey = {}\n{psk}\nEndpoint = {endpoint}\nAllowedIPs = {a_allows}\n",
+            a.expose_base64().as_str(),
+            b.public_key()
+        );
+        let a_path = write("wg-a.conf", text);
+        let text = format!(
+            "[Interface]\nPrivateKey = {}\nListenPort = 51820\n\
+             Address = 10.9.0.2/24\nAddress = fd09::2/64\n\
+             [Peer]\nPublicKey = {}\n{psk}\nAllowedIPs = 10.9.0.1/32, fd09::1/128\n",
+            b.expose_base64().as_str(),
+            a.public_key()
+        );
+        let b_path = write("wg-b.conf", text);
+        let state = folder.path().join("wg-a.state");
+        Self { _folder: folder, a: a_path, b: b_path, state }
+    }
+}
+
+/// Sends 40 MB by TCP from one namespace to an address in another, and compares checksums.
+fn transfer(from: &str, to: &str, address: &str) {
+    let receiver = "import socket,hashlib
+s=socket.create_server(('ADDRESS',7000),family=socket.AF_INET6 if ':' in 'ADDRESS' else socket.AF_INET)
+open('/run/ready','w').close()
+c,_=s.accept()
+h=hashlib.sha256()
+while d:=c.recv(1<<16): h.update(d)
+print(h.hexdigest())"
+        .replace("ADDRESS", address);
+    let sender = "import socket,hashlib,random
+s=socket.create_connection(('ADDRESS',7000),20)
+h=hashlib.sha256()
+for i in range(40):
+    d=random.randbytes(1000000); h.update(d); s.sendall(d)
+s.close()
+print(h.hexdigest())"
+        .replace("ADDRESS", address);
+    let _ = fs::remove_file("/run/ready");
+    let receiver = Command::new("ip")
+        .args(["netns", "exec", to, "timeout", "60", "python3", "-c", &receiver])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("test -e /run/ready");
+    let sent = Command::new("ip")
+        .args(["netns", "exec", from, "timeout", "60", "python3", "-c", &sender])
+        .output()
+        .unwrap();
+    let received = receiver.wait_with_output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert_eq!(sent.stdout.len(), 65);
+    assert_eq!(sent.stdout, received.stdout);
+}
+
+#[test]
+fn a_tunnel_carries_pings_and_tcp_over_both_families_and_stops_cleanly() {
+    isolated("a_tunnel_carries_pings_and_tcp_over_both_families_and_stops_cleanly", || {
+        cable();
+        for endpoint in ["192.0.2.2:51820", "[2001:db8::2]:51820"] {
+            let configs = Configs::new(endpoint, "10.9.0.0/24, fd09::/64", "");
+            let mut b = Program::start("b", &configs.b, &[]);
+            b.says("wg-b is up, listening on UDP port 51820");
+            let mut a = Program::start("a", &configs.a, &["--interface", "tunnel", "-v"]);
+            a.says("tunnel is up");
+            sh("ip netns exec a ping -c 2 -W 5 10.9.0.2");
+            sh("ip netns exec a ping -c 2 -W 5 fd09::2");
+            sh("ip netns exec b ping -c 2 -W 5 10.9.0.1");
+            // Through the tunnel's MTU of 1420 without a fragment, and not a byte more.
+            sh("ip netns exec a ping -c 1 -W 5 -M do -s 1392 10.9.0.2");
+            assert!(
+                !output("ip netns exec a ping -c 1 -W 1 -M do -s 1393 10.9.0.2").status.success()
+            );
+            // More than the MTU, in fragments.
+            sh("ip netns exec a ping -c 1 -W 5 -s 9000 10.9.0.2");
+            transfer("a", "b", "10.9.0.2");
+            transfer("b", "a", "fd09::1");
+
+            a.says(&format!("… at {endpoint}"));
+            b.says("handshake with ");
+            a.stop("TERM");
+            b.stop("INT");
+            assert!(!output("ip -n a link show tunnel").status.success());
+            assert!(!output("ip -n b link show wg-b").status.success());
+        }
+    });
+}
+
+#[test]
+fn the_outer_packets_are_marked_and_no_other_packet_leaves_the_tunnel() {
+    isolated("the_outer_packets_are_marked_and_no_other_packet_leaves_the_tunnel", || {
+        cable();
+        let configs = Configs::new("192.0.2.2:51820", "10.9.0.0/24", "");
+        let count = |what: &str| {
+            format!(
+                "import socket,sys
+s=socket.socket(socket.AF_PACKET,socket.SOCK_DGRAM,socket.htons(0x800))
+s.bind(('eth0',0)); s.settimeout(20)
+open('/run/ready','w').close()
+while True:
+    p=s.recv(2000)
+    if p[9]==17 and p[28]=={what}: break
+print(p[1])"
+            )
+        };
+        let watch = |what: &str| {
+            let _ = fs::remove_file("/run/ready");
+            let child = Command::new("ip")
+                .args(["netns", "exec", "b", "python3", "-c", &count(what)])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            until("test -e /run/ready");
+            child
+        };
+        let initiation = watch("1");
+        let data = watch("4");
+        let mut b = Program::start("b", &configs.b, &[]);
+        b.says("is up");
+        let mut a = Program::start("a", &configs.a, &[]);
+        a.says("is up");
+        // Inside: DSCP 46 and ECT(1).
+        sh("ip netns exec a ping -c 1 -W 5 -Q 0xb9 10.9.0.2");
+        let class = |child: Child| String::from_utf8(child.wait_with_output().unwrap().stdout);
+        assert_eq!(class(initiation).unwrap(), "136\n", "DSCP AF41");
+        assert_eq!(class(data).unwrap(), "1\n", "ECT(1) alone");
+
+        // A peer that has no such address, and a route that the configuration does not have.
+        sh("ip -n a route add 10.7.0.0/24 dev wg-a");
+        let unreachable = output("ip netns exec a ping -c 1 -W 5 10.7.0.1");
+        let said = String::from_utf8_lossy(&unreachable.stdout).into_owned();
+        assert!(said.contains("Destination Host Unreachable"), "{said}");
+        a.says("no peer has this destination among its allowed IPs [NoRoute]");
+        a.stop("TERM");
+        b.stop("TERM");
+    });
+}
+
+#[test]
+fn a_default_route_leads_into_the_tunnel_but_not_its_own_packets_and_is_undone() {
+    isolated("a_default_route_leads_into_the_tunnel_but_not_its_own_packets_and_is_undone", || {
+        cable();
+        sh("ip -n a route add default via 192.0.2.2 &&
+                ip -n b addr add 198.51.100.1/32 dev lo");
+        let before = sh("ip -n a rule; ip -n a -6 rule");
+        let configs = Configs::new("198.51.100.1:51820", "0.0.0.0/0, ::/0", "");
+        let mut b = Program::start("b", &configs.b, &[]);
+        b.says("is up");
+        let mut a = Program::start("a", &configs.a, &[]);
+        a.says("is up");
+        let route = sh("ip -n a route get 203.0.113.1");
+        assert!(route.contains("dev wg-a"), "{route}");
+        let route = sh("ip -n a route get 198.51.100.1 mark 51820");
+        assert!(route.contains("dev eth0"), "{route}");
+        let route = sh("ip -n a route get 192.0.2.2");
+        assert!(route.contains("dev eth0"), "{route}");
+        let route = sh("ip -n a route get 2001:4860::1");
+        assert!(route.contains("dev wg-a"), "{route}");
+        // To b itself, by the tunnel: the answer comes from its inner side too.
+        sh("ip netns exec a ping -c 2 -W 5 10.9.0.2");
+        sh("ip netns exec a ping -c 2 -W 5 198.51.100.1");
+        a.stop("TERM");
+        b.stop("TERM");
+        assert_eq!(sh("ip -n a rule; ip -n a -6 rule"), before);
+    });
+}
+
+#[test]
+fn a_restart_with_the_clock_set_back_connects_if_the_timestamps_were_kept() {
+    // The clock itself is tested with times of its own; here, that the program uses the file.
+    isolated("a_restart_with_the_clock_set_back_connects_if_the_timestamps_were_kept", || {
+        cable();
+        let configs = Configs::new("192.0.2.2:51820", "10.9.0.0/24", "");
+        let mut b = Program::start("b", &configs.b, &[]);
+        b.says("is up");
+        let state = configs.state.to_str().unwrap();
+        // A ceiling of the year 2100, as if the clock had been there.
+        let far = wg_core::Tai64n::from_unix(4_102_444_800, 0);
+        fs::write(&configs.state, format!("{far}\n{far}\n")).unwrap();
+        for _ in 0..2 {
+            let mut a = Program::start("a", &configs.a, &["--state", state]);
+            a.says("is up");
+            sh("ip netns exec a ping -c 1 -W 5 10.9.0.2");
+            a.stop("TERM");
+        }
+        let mut a = Program::start("a", &configs.a, &[]);
+        a.says("is up");
+        assert!(!output("ip netns exec a ping -c 1 -W 2 10.9.0.2").status.success());
+        b.says("the timestamp is not after the last one");
+        a.stop("TERM");
+        b.stop("TERM");
+    });
+}
