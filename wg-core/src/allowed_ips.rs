@@ -79,7 +79,7 @@ impl<'a> AllowedIps<'a> {
 
     /// The owner of the longest prefix that `addr` is in. At most one node for each bit.
     pub(crate) fn lookup(&self, addr: IpAddr) -> Option<u32> {
-        let addr = Prefix::from(AllowedIp::from(addr));
+        let addr = Prefix::of(addr);
         let mut best = None;
         let mut at = self.occupant(addr, Place::Root);
         while let Some(node) = self.node(at)

@@ -1,6 +1,6 @@
 //! Where datagrams come from and go to.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::ip::Ecn;
 use crate::peer::PeerId;
@@ -35,6 +35,50 @@ pub struct Endpoint {
 impl From<Source> for Endpoint {
     fn from(source: Source) -> Self {
         Self { remote: source.remote, local: source.local }
+    }
+}
+
+/// An endpoint as a peer keeps it: all zeros when it is not known, so that a blank peer costs
+/// no flash.
+pub(crate) struct Whereabouts {
+    known: bool,
+    local_known: bool,
+    remote: SocketAddr,
+    local: IpAddr,
+}
+
+impl Whereabouts {
+    const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    pub(crate) const UNKNOWN: Self = Self {
+        known: false,
+        local_known: false,
+        remote: SocketAddr::new(Self::NO_ADDRESS, 0),
+        local: Self::NO_ADDRESS,
+    };
+
+    pub(crate) fn get(&self) -> Option<Endpoint> {
+        let local = self.local_known.then_some(self.local);
+        self.known.then_some(Endpoint { remote: self.remote, local })
+    }
+
+    /// True when the peer's address is another one than before.
+    pub(crate) fn set(&mut self, endpoint: Endpoint) -> bool {
+        let moved = !self.known || self.remote != endpoint.remote;
+        *self = Self {
+            known: true,
+            local_known: endpoint.local.is_some(),
+            remote: endpoint.remote,
+            local: endpoint.local.unwrap_or(Self::NO_ADDRESS),
+        };
+        moved
+    }
+
+    pub(crate) const fn forget_local(&mut self) {
+        self.local_known = false;
+    }
+
+    pub(crate) const fn is_known(&self) -> bool {
+        self.known
     }
 }
 

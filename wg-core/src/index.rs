@@ -1,22 +1,24 @@
 //! A hash table whose keys bring their own hash: receiver indices are random numbers, and
 //! public keys are as good as random in their first bytes.
 
-use crate::storage::Table;
+use crate::storage::{Row, Table};
 
 /// A place for one entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
     hash: u32,
-    value: u32,
+    value: Option<Row>,
 }
 
 impl Slot {
-    /// The value that no entry has.
-    pub(crate) const VACANT: Self = Self { hash: 0, value: u32::MAX };
+    pub(crate) const VACANT: Self = Self { hash: 0, value: None };
+}
 
-    fn is_vacant(self) -> bool {
-        self.value == Self::VACANT.value
-    }
+/// What is in a slot.
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: u32,
+    value: u32,
 }
 
 /// Open addressing with linear probing. A removal moves later entries back, so there are no
@@ -55,14 +57,14 @@ impl<'a> IndexTable<'a> {
         if self.taken >= self.slots.len() / 2 && !self.grow() && self.taken >= self.slots.len() {
             return Err(Full);
         }
-        self.place(Slot { hash, value });
+        self.place(Entry { hash, value });
         self.taken = self.taken.saturating_add(1);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, hash: u32, value: u32) {
         let Some(mut hole) = self.position(hash, value) else { return };
-        self.set(hole, Slot::VACANT);
+        self.set(hole, None);
         self.taken = self.taken.saturating_sub(1);
 
         // Whatever follows without a gap, and could not be at home because of what was in the
@@ -71,19 +73,19 @@ impl<'a> IndexTable<'a> {
         for _ in 0..self.slots.len() {
             let Some(entry) = self.entry(at) else { return };
             if self.distance(self.home(entry.hash), at) >= self.distance(hole, at) {
-                self.set(hole, entry);
-                self.set(at, Slot::VACANT);
+                self.set(hole, Some(entry));
+                self.set(at, None);
                 hole = at;
             }
             at = self.after(at);
         }
     }
 
-    fn place(&mut self, entry: Slot) {
+    fn place(&mut self, entry: Entry) {
         let mut at = self.home(entry.hash);
         for _ in 0..self.slots.len() {
             if self.entry(at).is_none() {
-                self.set(at, entry);
+                self.set(at, Some(entry));
                 return;
             }
             at = self.after(at);
@@ -111,9 +113,9 @@ impl<'a> IndexTable<'a> {
                 return false;
             }
             while self.slots.len() < before.saturating_mul(2) && self.slots.grow() {}
-            let entries: alloc::vec::Vec<Slot> =
+            let entries: alloc::vec::Vec<Entry> =
                 (0..before).filter_map(|at| self.entry(at)).collect();
-            (0..before).for_each(|at| self.set(at, Slot::VACANT));
+            (0..before).for_each(|at| self.set(at, None));
             for entry in entries {
                 self.place(entry);
             }
@@ -123,13 +125,17 @@ impl<'a> IndexTable<'a> {
         false
     }
 
-    fn entry(&self, at: u32) -> Option<Slot> {
-        self.slots.get(at).copied().filter(|slot| !slot.is_vacant())
+    fn entry(&self, at: u32) -> Option<Entry> {
+        let slot = self.slots.get(at)?;
+        Some(Entry { hash: slot.hash, value: slot.value?.number() })
     }
 
-    fn set(&mut self, at: u32, entry: Slot) {
+    fn set(&mut self, at: u32, entry: Option<Entry>) {
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = entry;
+            *slot = entry.map_or(Slot::VACANT, |entry| Slot {
+                hash: entry.hash,
+                value: Row::new(entry.value),
+            });
         }
     }
 

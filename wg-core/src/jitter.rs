@@ -30,7 +30,7 @@ impl Jitter {
             .wrapping_add(1_442_695_040_888_963_407);
         let choices = MAX_JITTER.subsec_micros().wrapping_add(1);
         let micros = (self.state >> 32).wrapping_mul(u64::from(choices)) >> 32;
-        Duration::from_micros(micros)
+        Duration::new(0, (micros as u32).wrapping_mul(1_000))
     }
 }
 

@@ -4,9 +4,11 @@
 //! A keypair stays in the slot where it was derived and is wiped there: roles are slot
 //! numbers, so that no secret ever moves.
 
+use core::time::Duration;
+
 use crate::constants::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME};
 use crate::handshake::TransportKeys;
-use crate::replay::Window;
+use crate::replay::{Stale, Window};
 use crate::secret::Secret;
 use crate::time::Instant;
 
@@ -14,9 +16,8 @@ use crate::time::Instant;
 pub(crate) struct Keypair {
     pub(crate) send: Secret<32>,
     pub(crate) receive: Secret<32>,
-    pub(crate) window: Window,
     counter: u64,
-    pub(crate) birth: Instant,
+    birth: Option<Instant>,
     /// Our index: the receiver of what comes in.
     pub(crate) local: u32,
     /// Their index: the receiver of what goes out.
@@ -30,18 +31,27 @@ impl Keypair {
     const EMPTY: Self = Self {
         send: Secret::ZERO,
         receive: Secret::ZERO,
-        window: Window::new(),
         counter: 0,
-        birth: Instant::ZERO,
+        birth: None,
         local: 0,
         remote: 0,
         initiator: false,
         may_send: false,
     };
 
+    /// When the keys were derived.
+    pub(crate) const fn birth(&self) -> Option<Instant> {
+        self.birth
+    }
+
+    /// Whether the keys are this old, or older.
+    pub(crate) fn has_age(&self, now: Instant, age: Duration) -> bool {
+        self.birth.is_none_or(|birth| now.has_reached(birth, age))
+    }
+
     /// Whether the session is older than any use allows.
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
-        now.has_reached(self.birth, REJECT_AFTER_TIME)
+        self.has_age(now, REJECT_AFTER_TIME)
     }
 
     /// Whether a packet can be sent in this session.
@@ -64,7 +74,6 @@ impl Keypair {
     fn wipe(&mut self) {
         self.send.wipe();
         self.receive.wipe();
-        self.window = Window::new();
         self.counter = 0;
         self.may_send = false;
     }
@@ -78,7 +87,7 @@ impl Keypair {
 /// The place of a keypair, which it keeps for life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Slot {
-    A,
+    A = 1,
     B,
     C,
 }
@@ -98,16 +107,28 @@ pub(crate) struct Session {
 pub(crate) type Left = [Option<u32>; 3];
 
 /// The three keypairs of a peer.
+///
+/// There are two windows for three keypairs: `next` has received nothing yet, or it would be
+/// `current`.
 pub(crate) struct Keypairs {
     slots: [Keypair; 3],
+    windows: [Window; 2],
+    /// Which window is the current keypair's; the other one is the previous keypair's.
+    second_is_current: bool,
     previous: Option<Slot>,
     current: Option<Slot>,
     next: Option<Slot>,
 }
 
 impl Keypairs {
-    pub(crate) const NONE: Self =
-        Self { slots: [const { Keypair::EMPTY }; 3], previous: None, current: None, next: None };
+    pub(crate) const NONE: Self = Self {
+        slots: [const { Keypair::EMPTY }; 3],
+        windows: [const { Window::new() }; 2],
+        second_is_current: false,
+        previous: None,
+        current: None,
+        next: None,
+    };
 
     /// The only keypair that sends.
     pub(crate) fn current(&self) -> Option<&Keypair> {
@@ -119,8 +140,8 @@ impl Keypairs {
     }
 
     /// The keypair in `slot`, if it is one of the three that receive and has this index.
-    pub(crate) fn receiving(&mut self, slot: Slot, local: u32) -> Option<&mut Keypair> {
-        if self.holds(slot, local) { Some(self.slot_mut(slot)) } else { None }
+    pub(crate) fn receiving(&self, slot: Slot, local: u32) -> Option<&Keypair> {
+        self.holds(slot, local).then(|| self.slot(slot))
     }
 
     /// Whether `slot` holds the live keypair with this index.
@@ -139,10 +160,11 @@ impl Keypairs {
             // Two handshakes crossed: theirs is known to both sides, so it stays to receive.
             let left = [self.drop_previous(), self.drop_current(), None];
             self.previous = self.next.take();
+            self.windows = [const { Window::new() }; 2];
             left
         } else {
             let left = [self.drop_previous(), None, None];
-            self.previous = self.current.take();
+            self.retire_current();
             left
         };
         let slot = self.fill(keys, session, true);
@@ -163,16 +185,51 @@ impl Keypairs {
         (slot, left)
     }
 
-    /// Move C: something authenticated in `slot`. When that is `next`, the initiator has the
-    /// keys, and we may send with them.
-    pub(crate) fn confirmed(&mut self, slot: Slot) -> Option<Left> {
-        if self.next != Some(slot) {
-            return None;
+    /// Whether a packet with this counter could be accepted in `slot`. Remembers nothing.
+    pub(crate) fn check(&self, slot: Slot, counter: u64) -> Result<(), Stale> {
+        const NOTHING_YET: &Window = &Window::new();
+        self.window(slot).unwrap_or(NOTHING_YET).check(counter)
+    }
+
+    /// Accepts the counter of a packet that authenticated in `slot`, once.
+    ///
+    /// When that is `next`, this is move C: the initiator has the keys, we may send with them,
+    /// and the answer is what left.
+    pub(crate) fn accept(&mut self, slot: Slot, counter: u64) -> Result<Option<Left>, Stale> {
+        self.check(slot, counter)?;
+        let mut left = None;
+        if self.next == Some(slot) {
+            left = Some([self.drop_previous(), None, None]);
+            self.retire_current();
+            self.current = self.next.take();
         }
-        let left = [self.drop_previous(), None, None];
+        let [first, second] = &mut self.windows;
+        let is_second = self.second_is_current == (self.current == Some(slot));
+        let window = if is_second { second } else { first };
+        window.accept(counter)?;
+        Ok(left)
+    }
+
+    /// The current keypair becomes the previous one with its window; the other window is blank
+    /// for whatever becomes current.
+    fn retire_current(&mut self) {
         self.previous = self.current.take();
-        self.current = self.next.take();
-        Some(left)
+        self.second_is_current = !self.second_is_current;
+        let [first, second] = &mut self.windows;
+        *(if self.second_is_current { second } else { first }) = Window::new();
+    }
+
+    fn window(&self, slot: Slot) -> Option<&Window> {
+        let [first, second] = &self.windows;
+        let (current, previous) =
+            if self.second_is_current { (second, first) } else { (first, second) };
+        if self.current == Some(slot) {
+            Some(current)
+        } else if self.previous == Some(slot) {
+            Some(previous)
+        } else {
+            None
+        }
     }
 
     /// Stops sending on what exists, for a new private key: a new handshake is needed.
@@ -216,9 +273,8 @@ impl Keypairs {
         let keypair = self.slot_mut(slot);
         *keypair.send.as_mut() = *keys.send.as_bytes();
         *keypair.receive.as_mut() = *keys.receive.as_bytes();
-        keypair.window = Window::new();
         keypair.counter = 0;
-        keypair.birth = session.birth;
+        keypair.birth = Some(session.birth);
         keypair.local = session.local;
         keypair.remote = session.remote;
         keypair.initiator = initiator;
@@ -288,9 +344,10 @@ mod tests {
         let (slot, _) = responded(&mut keypairs, 2);
         assert_eq!(roles(&keypairs), [None, Some(1), Some(2)]);
         assert_eq!(keypairs.current().unwrap().send, Secret::new([1; 32]));
-        assert_eq!(keypairs.confirmed(slot), Some([None; 3]));
+        assert_eq!(keypairs.accept(slot, 0), Ok(Some([None; 3])));
         assert_eq!(roles(&keypairs), [Some(1), Some(2), None]);
-        assert_eq!(keypairs.confirmed(slot), None, "confirmed once");
+        assert_eq!(keypairs.accept(slot, 1), Ok(None), "confirmed once");
+        assert_eq!(keypairs.accept(slot, 0), Err(Stale::Seen), "what confirmed is remembered");
     }
 
     #[test]
@@ -310,6 +367,35 @@ mod tests {
         responded(&mut keypairs, 2);
         assert_eq!(initiated(&mut keypairs, 3), [None, Some(1), None]);
         assert_eq!(roles(&keypairs), [Some(2), Some(3), None]);
+    }
+
+    #[test]
+    fn each_keypair_that_received_keeps_its_own_window() {
+        let mut keypairs = Keypairs::NONE;
+        let (first, _) = keypairs.derived_as_initiator(&keys(1), session(1));
+        assert_eq!(keypairs.accept(first, 7), Ok(None));
+        let (second, _) = responded(&mut keypairs, 2);
+        assert_eq!(keypairs.check(second, 7), Ok(()), "nothing was received yet");
+        assert_eq!(keypairs.check(first, 7), Err(Stale::Seen));
+        keypairs.accept(second, 9).unwrap();
+        assert_eq!(keypairs.check(first, 7), Err(Stale::Seen), "previous by now");
+        assert_eq!(keypairs.check(second, 7), Ok(()));
+        assert_eq!(keypairs.accept(first, 9), Ok(None));
+        let (third, _) = keypairs.derived_as_initiator(&keys(3), session(3));
+        assert_eq!(keypairs.check(second, 9), Err(Stale::Seen));
+        assert_eq!(keypairs.check(third, 9), Ok(()));
+    }
+
+    #[test]
+    fn an_unconfirmed_next_that_becomes_previous_has_a_blank_window() {
+        let mut keypairs = Keypairs::NONE;
+        let (first, _) = keypairs.derived_as_initiator(&keys(1), session(1));
+        keypairs.accept(first, 7).unwrap();
+        let (second, _) = responded(&mut keypairs, 2);
+        let (third, _) = keypairs.derived_as_initiator(&keys(3), session(3));
+        assert_eq!(keypairs.accept(second, 7), Ok(None));
+        assert_eq!(keypairs.accept(third, 7), Ok(None));
+        assert_eq!(keypairs.accept(second, 7), Err(Stale::Seen));
     }
 
     #[test]

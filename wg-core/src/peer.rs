@@ -1,7 +1,7 @@
 //! One peer: all that the protocol remembers of it, and nothing of the tables it is found by.
 
 use crate::cookie::Jar;
-use crate::endpoint::Endpoint;
+use crate::endpoint::Whereabouts;
 use crate::event::News;
 use crate::handshake::{Initiator, Remote};
 use crate::keypair::Keypairs;
@@ -36,7 +36,7 @@ pub(crate) struct Peer {
     pub(crate) keypairs: Keypairs,
     pub(crate) jar: Jar,
 
-    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) timers: Timers,
     /// Seconds, 0 is off.
     pub(crate) persistent_keepalive: u16,
@@ -89,7 +89,7 @@ impl Peer {
         handshake: None,
         keypairs: Keypairs::NONE,
         jar: Jar::EMPTY,
-        endpoint: None,
+        whereabouts: Whereabouts::UNKNOWN,
         timers: Timers::STOPPED,
         persistent_keepalive: 0,
         greatest_timestamp: None,
@@ -125,7 +125,7 @@ impl Peer {
         self.handshake = None;
         self.keypairs.wipe();
         self.jar.wipe();
-        self.endpoint = None;
+        self.whereabouts = Whereabouts::UNKNOWN;
         self.timers = Timers::STOPPED;
         self.persistent_keepalive = 0;
         self.greatest_timestamp = None;
@@ -162,12 +162,5 @@ impl Peer {
 
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.sent_bytes = self.sent_bytes.saturating_add(bytes as u64);
-    }
-
-    /// Forgets which of our addresses the peer was reached from; it may be gone.
-    pub(crate) fn forget_local_address(&mut self) {
-        if let Some(endpoint) = &mut self.endpoint {
-            endpoint.local = None;
-        }
     }
 }

@@ -29,14 +29,14 @@ const GROWN: u32 = 1024;
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     source: u64,
-    /// Not in the future: the source is as good as new, and the entry is anybody's.
-    paid_until: Instant,
+    /// Never, or not in the future: the source is as good as new, and the entry anybody's.
+    paid_until: Option<Instant>,
 }
 
 const _: () = assert!(size_of::<Entry>() == 16);
 
 impl Entry {
-    pub(crate) const IDLE: Self = Self { source: 0, paid_until: Instant::ZERO };
+    pub(crate) const IDLE: Self = Self { source: 0, paid_until: None };
 }
 
 /// The sources that sent lately, in buckets of 8 chosen by a keyed hash.
@@ -63,18 +63,18 @@ impl<'a> RateLimiter<'a> {
         let bucket = first..first.saturating_add(BUCKET);
         let entry = |slot: &u32| self.entries.get(*slot);
         let is_known = |slot: &u32| entry(slot).is_some_and(|entry| entry.source == source);
-        let is_idle = |slot: &u32| entry(slot).is_some_and(|entry| entry.paid_until <= now);
+        let is_idle = |slot: &u32| entry(slot).is_some_and(|entry| entry.paid_until <= Some(now));
         let slot = bucket.clone().find(is_known).or_else(|| bucket.clone().find(is_idle));
         let Some(entry) = slot.and_then(|slot| self.entries.get_mut(slot)) else { return false };
 
         if entry.source != source {
             *entry = Entry { source, ..Entry::IDLE };
         }
-        let paid_until = entry.paid_until.max(now);
+        let paid_until = entry.paid_until.map_or(now, |until| until.max(now));
         if paid_until > now.saturating_add(CREDIT) {
             return false;
         }
-        entry.paid_until = paid_until.saturating_add(COST);
+        entry.paid_until = Some(paid_until.saturating_add(COST));
         true
     }
 

@@ -12,7 +12,12 @@ macro_rules! refusals {
         #[non_exhaustive]
         #[repr(u8)]
         pub enum Refusal {
-            $($(#[$doc])+ $name,)+
+            // From 1, so that no refusal is a zero byte and a blank peer is all zeros.
+            $($(#[$doc])+ $name = Position::$name as u8 + 1,)+
+        }
+
+        enum Position {
+            $($name,)+
         }
 
         impl Refusal {
@@ -22,6 +27,10 @@ macro_rules! refusals {
             /// The name, for tables of counters.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            const fn position(self) -> usize {
+                (self as usize).wrapping_sub(1)
             }
 
             const fn sentence(self) -> &'static str {
@@ -111,7 +120,7 @@ impl Refusals {
 
     /// How often `refusal` happened.
     pub fn count(&self, refusal: Refusal) -> u32 {
-        self.counts.get(refusal as usize).copied().unwrap_or(0)
+        self.counts.get(refusal.position()).copied().unwrap_or(0)
     }
 
     /// The reasons that happened at all, with their counts.
@@ -120,7 +129,7 @@ impl Refusals {
     }
 
     pub(crate) fn add(&mut self, refusal: Refusal) {
-        if let Some(count) = self.counts.get_mut(refusal as usize) {
+        if let Some(count) = self.counts.get_mut(refusal.position()) {
             *count = count.saturating_add(1);
         }
     }
@@ -135,7 +144,7 @@ impl Tally {
     pub(crate) const NONE: Self = Self { counts: [0; Refusal::ALL.len()] };
 
     pub(crate) fn add(&mut self, refusal: Refusal) {
-        if let Some(count) = self.counts.get_mut(refusal as usize) {
+        if let Some(count) = self.counts.get_mut(refusal.position()) {
             *count = count.saturating_add(1);
         }
     }

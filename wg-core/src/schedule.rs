@@ -4,7 +4,7 @@
 //! time, as timers do with nearly every packet, writes nothing here; the bound is corrected
 //! when it comes to the root.
 
-use crate::storage::Table;
+use crate::storage::{Row, Table};
 use crate::time::Instant;
 
 /// The bound of a peer with no deadline.
@@ -13,14 +13,15 @@ pub(crate) const NEVER: Instant = Instant::MAX;
 /// A place in the heap, and the place of one peer in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
-    bound: Instant,
+    /// `None` is never.
+    bound: Option<Instant>,
     peer: u32,
     /// Where in the heap the peer is whose number this place has.
-    position: u32,
+    position: Option<Row>,
 }
 
 impl Place {
-    pub(crate) const VACANT: Self = Self { bound: NEVER, peer: 0, position: u32::MAX };
+    pub(crate) const VACANT: Self = Self { bound: None, peer: 0, position: None };
 }
 
 /// One entry a peer; peers are small numbers.
@@ -50,7 +51,7 @@ impl<'a> Schedule<'a> {
     pub(crate) fn remove(&mut self, peer: u32) {
         let Some(position) = self.position(peer) else { return };
         if let Some(place) = self.places.get_mut(peer) {
-            place.position = u32::MAX;
+            place.position = None;
         }
         self.len = self.len.saturating_sub(1);
         if position == self.len {
@@ -67,9 +68,9 @@ impl<'a> Schedule<'a> {
     pub(crate) fn lower(&mut self, peer: u32, at: Instant) {
         let Some(position) = self.position(peer) else { return };
         if let Some(place) = self.places.get_mut(position)
-            && at < place.bound
+            && place.bound.is_none_or(|bound| at < bound)
         {
-            place.bound = at;
+            place.bound = Some(at);
             self.sift_up(position);
         }
     }
@@ -82,7 +83,7 @@ impl<'a> Schedule<'a> {
     /// Raises the root's bound to what is true. O(log peers).
     pub(crate) fn correct_root(&mut self, actual: Instant) {
         if let Some(place) = self.places.get_mut(0) {
-            place.bound = actual;
+            place.bound = Some(actual);
             self.sift_down(0);
         }
     }
@@ -122,21 +123,23 @@ impl<'a> Schedule<'a> {
     }
 
     fn at(&self, position: u32) -> (Instant, u32) {
-        self.places.get(position).map_or((NEVER, 0), |place| (place.bound, place.peer))
+        self.places
+            .get(position)
+            .map_or((NEVER, 0), |place| (place.bound.unwrap_or(NEVER), place.peer))
     }
 
     fn put(&mut self, position: u32, bound: Instant, peer: u32) {
         if let Some(place) = self.places.get_mut(position) {
-            place.bound = bound;
+            place.bound = Some(bound);
             place.peer = peer;
         }
         if let Some(place) = self.places.get_mut(peer) {
-            place.position = position;
+            place.position = Row::new(position);
         }
     }
 
     fn position(&self, peer: u32) -> Option<u32> {
-        self.places.get(peer).map(|place| place.position).filter(|position| *position < self.len)
+        self.places.get(peer)?.position.map(Row::number)
     }
 }
 

@@ -3,13 +3,16 @@
 use core::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::optimization_barrier;
 
 /// `N` secret bytes: wiped on drop, compared in constant time, never printed.
 ///
 /// A move does not wipe the place it leaves, so long-lived secrets are written into their
 /// final place through [`Self::as_mut`] and wiped there.
+///
+/// Aligned, so that 32-bit processors copy and wipe it by words.
 #[derive(Clone)]
+#[repr(align(4))]
 pub(crate) struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
@@ -30,7 +33,9 @@ impl<const N: usize> Secret<N> {
 
     /// Overwrites the bytes with zeros, in place.
     pub(crate) fn wipe(&mut self) {
-        self.0.zeroize();
+        self.0 = [0; N];
+        // Keeps the compiler from leaving out what nobody reads.
+        optimization_barrier(&self.0);
     }
 
     /// Whether every byte is zero, in constant time.

@@ -18,7 +18,8 @@ use crate::secret::Secret;
 
 /// Room for a device with `PEERS` peers and `ROUTES` allowed IPs over all of them.
 ///
-/// It fits a `static`, so that a board needs no allocator:
+/// It fits a `static`, so that a board needs no allocator; a new one is all zeros, so that the
+/// static costs no flash:
 ///
 /// ```
 /// use wg_core::Storage;

@@ -16,6 +16,19 @@ pub(super) struct Prefix {
 impl Prefix {
     pub(super) const ZERO: Self = Self { words: [0; 4], length: 0, v6: false };
 
+    /// The range of one address.
+    pub(super) fn of(addr: IpAddr) -> Self {
+        match addr {
+            IpAddr::V4(addr) => Self { words: [addr.to_bits(), 0, 0, 0], length: 32, v6: false },
+            IpAddr::V6(addr) => {
+                let [a, b, c, d, e, f, g, h] = addr.segments();
+                let word = |high, low| u32::from(high) << 16 | u32::from(low);
+                let words = [word(a, b), word(c, d), word(e, f), word(g, h)];
+                Self { words, length: 128, v6: true }
+            }
+        }
+    }
+
     pub(super) fn is_v6(self) -> bool {
         self.v6
     }
@@ -71,14 +84,6 @@ impl Prefix {
 
 impl From<AllowedIp> for Prefix {
     fn from(net: AllowedIp) -> Self {
-        let (words, v6) = match net.addr() {
-            IpAddr::V4(addr) => ([addr.to_bits(), 0, 0, 0], false),
-            IpAddr::V6(addr) => {
-                let [a, b, c, d, e, f, g, h] = addr.segments();
-                let word = |high, low| u32::from(high) << 16 | u32::from(low);
-                ([word(a, b), word(c, d), word(e, f), word(g, h)], true)
-            }
-        };
-        Self { words, length: net.cidr(), v6 }
+        Self { length: net.cidr(), ..Self::of(net.addr()) }
     }
 }

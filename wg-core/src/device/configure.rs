@@ -172,7 +172,7 @@ impl Device<'_> {
     pub fn set_endpoint(&mut self, now: Instant, peer: PeerId, remote: SocketAddr) {
         let slot = peer.slot;
         let Some(peer) = self.peer_mut(peer) else { return };
-        peer.endpoint = Some(Endpoint { remote, local: None });
+        peer.whereabouts.set(Endpoint { remote, local: None });
         if peer.obstacle == Some(Refusal::NoEndpoint) {
             self.request_handshake(now, slot, Request::Need);
         }

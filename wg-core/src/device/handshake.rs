@@ -14,7 +14,7 @@ use crate::cookie::Checker;
 use crate::endpoint::{Source, Transmit};
 use crate::event::News;
 use crate::handshake::{self, Ephemeral, Responder, TransportKeys};
-use crate::keypair::{Left, Session};
+use crate::keypair::{Keypair, Left, Session};
 use crate::message::{CookieReply, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
 use crate::refusal::Refusal;
 use crate::tai64n::{ClockUnavailable, Tai64nClock};
@@ -25,6 +25,7 @@ const HANDSHAKE_CLASS: u8 = 0x88;
 
 impl Device<'_> {
     /// Section 5.4.2, sent. `None` leaves the reason in the peer's obstacle.
+    #[inline(never)]
     pub(super) fn initiate(
         &mut self,
         now: Instant,
@@ -43,7 +44,7 @@ impl Device<'_> {
             Some(Refusal::NoPrivateKey)
         } else if peer.remote.static_static.is_zero() {
             Some(Refusal::ZeroSharedSecret)
-        } else if peer.endpoint.is_none() {
+        } else if !peer.whereabouts.is_known() {
             Some(Refusal::NoEndpoint)
         } else {
             None
@@ -53,7 +54,7 @@ impl Device<'_> {
             self.refuse(Some(slot), obstacle);
             return None;
         }
-        let (keys, endpoint) = (self.identity.keys()?, peer.endpoint?);
+        let (keys, endpoint) = (self.identity.keys()?, peer.whereabouts.get()?);
 
         let timestamp = match clock.next() {
             // The last resort against a clock that breaks its promise to increase.
@@ -115,6 +116,7 @@ impl Device<'_> {
     /// mac1, and under load mac2 and the source's share: what an attacker's message costs.
     ///
     /// `Ok(Some(reply))`: the sender is to come back with a cookie.
+    #[inline(never)]
     fn admit(
         &mut self,
         now: Instant,
@@ -147,8 +149,10 @@ impl Device<'_> {
         Ok(None)
     }
 
+    // Not inlined, here and below: what handles data is not to pay for the stack of a handshake.
     /// Section 5.4.2, received, and 5.4.3, sent. Four X25519 operations when all is well, one
     /// when the peer is unknown, none under load.
+    #[inline(never)]
     pub(super) fn handle_initiation<'b>(
         &mut self,
         now: Instant,
@@ -190,6 +194,7 @@ impl Device<'_> {
         }
     }
 
+    #[inline(never)]
     fn respond<'b>(
         &mut self,
         now: Instant,
@@ -249,6 +254,7 @@ impl Device<'_> {
     }
 
     /// Section 5.4.3, received. Two X25519 operations.
+    #[inline(never)]
     pub(super) fn handle_response<'b>(
         &mut self,
         now: Instant,
@@ -301,6 +307,7 @@ impl Device<'_> {
     }
 
     /// Section 5.4.7, received. No X25519 operation.
+    #[inline(never)]
     pub(super) fn handle_cookie_reply(
         &mut self,
         now: Instant,
@@ -322,7 +329,7 @@ impl Device<'_> {
     /// A handshake is complete: the current keypair is new and may send.
     pub(super) fn session_up(&mut self, now: Instant, slot: u32) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let birth = peer.keypairs.current().map_or(now, |keypair| keypair.birth);
+        let birth = peer.keypairs.current().and_then(Keypair::birth).unwrap_or(now);
         peer.timers.handshake_complete(birth);
         peer.last_handshake = Some(now);
         peer.obstacle = None;
@@ -334,8 +341,7 @@ impl Device<'_> {
     /// An authenticated packet says where the peer is now.
     pub(super) fn move_endpoint(&mut self, slot: u32, from: Source) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        let before = peer.endpoint.replace(from.into());
-        if before.is_none_or(|before| before.remote != from.remote) {
+        if peer.whereabouts.set(from.into()) {
             self.announce(slot, News::ENDPOINT_MOVED);
         }
     }

@@ -165,8 +165,9 @@ impl Device<'_> {
         let Some((peer, slot)) = found else {
             return Err(self.refuse(None, Refusal::UnknownIndex));
         };
-        let keypair = self.peers.get_mut(peer).and_then(|p| p.keypairs.receiving(slot, local));
-        let Some(keypair) = keypair else {
+        let keypairs = self.peers.get(peer).map(|peer| &peer.keypairs);
+        let keypair = keypairs.and_then(|keypairs| keypairs.receiving(slot, local));
+        let (Some(keypairs), Some(keypair)) = (keypairs, keypair) else {
             return Err(self.refuse(None, Refusal::UnknownIndex));
         };
 
@@ -175,7 +176,7 @@ impl Device<'_> {
         } else if counter >= REJECT_AFTER_MESSAGES {
             Some(Refusal::CounterExhausted)
         } else {
-            keypair.window.check(counter).err().map(Refusal::from)
+            keypairs.check(slot, counter).err().map(Refusal::from)
         };
         match refusal {
             Some(refusal) => Err(self.refuse(Some(peer), refusal)),
@@ -205,24 +206,28 @@ impl Device<'_> {
         let slot = ticket.peer;
         let mine = ticket.device == self.address();
         let peer = self.peers.get_mut(slot).filter(|_| mine);
-        let keypair = peer.and_then(|p| p.keypairs.receiving(ticket.keypair, ticket.local));
-        let Some(keypair) = keypair else {
+        let peer = peer.filter(|peer| peer.keypairs.holds(ticket.keypair, ticket.local));
+        let Some(peer) = peer else {
             return Err(self.refuse(None, Refusal::SessionGone));
         };
-        if let Err(stale) = keypair.window.accept(counter) {
-            return Err(self.refuse(Some(slot), stale.into()));
-        }
+        let confirmed = match peer.keypairs.accept(ticket.keypair, counter) {
+            Ok(confirmed) => confirmed,
+            Err(stale) => return Err(self.refuse(Some(slot), stale.into())),
+        };
 
         // Authentic and new: from here on the packet changes things.
         self.move_endpoint(slot, from);
-        self.confirm(now, slot, ticket.keypair);
+        if let Some(left) = confirmed {
+            self.release(left);
+            self.session_up(now, slot);
+        }
         let Some(peer) = self.peers.get_mut(slot) else {
             return Err(self.refuse(None, Refusal::SessionGone));
         };
         let old_key = peer.keypairs.current().is_some_and(|current| {
             current.initiator
                 && current.may_send
-                && now.has_reached(current.birth, REKEY_ON_RECEIVE_AFTER_TIME)
+                && current.has_age(now, REKEY_ON_RECEIVE_AFTER_TIME)
         });
         let ask = old_key && peer.timers.ask_on_receive();
         peer.timers.any_authenticated_packet_received();
@@ -249,8 +254,7 @@ impl Device<'_> {
     pub fn commit_forged(&mut self, forged: Forged) -> Refusal {
         let Ticket { device, peer, keypair, local } = forged.ticket;
         let mine = device == self.address();
-        let alive = self.peers.get_mut(peer).filter(|_| mine);
-        let alive = alive.is_some_and(|p| p.keypairs.receiving(keypair, local).is_some());
+        let alive = self.peers.get(peer).is_some_and(|p| p.keypairs.holds(keypair, local)) && mine;
         self.refuse(alive.then_some(peer), Refusal::Forged)
     }
 
@@ -278,16 +282,6 @@ impl Device<'_> {
             peer.received(message_len);
         }
         Ok(Received::Packet { peer: self.id(slot), packet })
-    }
-
-    /// Move C: the first packet of a session that we responded to shows that the initiator
-    /// has its keys.
-    fn confirm(&mut self, now: Instant, slot: u32, keypair: Slot) {
-        let Some(peer) = self.peers.get_mut(slot) else { return };
-        if let Some(left) = peer.keypairs.confirmed(keypair) {
-            self.release(left);
-            self.session_up(now, slot);
-        }
     }
 
     /// What tells this device from every other one that is alive.

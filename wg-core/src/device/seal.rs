@@ -135,7 +135,7 @@ impl Device<'_> {
         let Some(slot) = self.routes.lookup(header.destination) else {
             return Err(SendError::Refused(self.refuse(None, Refusal::NoRoute)));
         };
-        if self.peers.get(slot).is_none_or(|peer| peer.endpoint.is_none()) {
+        if self.peers.get(slot).is_none_or(|peer| !peer.whereabouts.is_known()) {
             return Err(SendError::Refused(self.refuse(Some(slot), Refusal::NoEndpoint)));
         }
         let traffic_class = header.ecn.encapsulated().traffic_class();
@@ -168,7 +168,8 @@ impl Device<'_> {
             .get_mut(slot)
             .filter(|_| mine)
             .filter(|peer| peer.keypairs.holds(ticket.keypair, ticket.local));
-        let Some((peer, to)) = peer.and_then(|peer| peer.endpoint.map(|to| (peer, to))) else {
+        let Some((peer, to)) = peer.and_then(|peer| peer.whereabouts.get().map(|to| (peer, to)))
+        else {
             return Err(self.refuse(None, Refusal::SessionGone));
         };
 
@@ -182,7 +183,7 @@ impl Device<'_> {
         let old_key = peer.keypairs.current().is_some_and(|current| {
             current.may_send
                 && (current.sent() > REKEY_AFTER_MESSAGES
-                    || current.initiator && now.has_reached(current.birth, REKEY_AFTER_TIME))
+                    || current.initiator && current.has_age(now, REKEY_AFTER_TIME))
         });
         self.reschedule(slot);
         if old_key {

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::Device;
 use crate::ip::AllowedIp;
+use crate::keypair::Keypair;
 use crate::keys::PublicKey;
 use crate::peer::PeerId;
 use crate::refusal::{Refusal, Refusals};
@@ -75,10 +76,10 @@ impl Device<'_> {
         };
         Some(PeerStatus {
             public_key: peer.remote.public,
-            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
+            endpoint: peer.whereabouts.get().map(|endpoint| endpoint.remote),
             connection,
             last_handshake: peer.last_handshake,
-            session_birth: session.map(|keypair| keypair.birth),
+            session_birth: session.and_then(Keypair::birth),
             received_bytes: peer.received_bytes,
             sent_bytes: peer.sent_bytes,
             persistent_keepalive: peer.persistent_keepalive,

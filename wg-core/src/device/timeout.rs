@@ -38,7 +38,7 @@ impl Device<'_> {
                 }
                 Reason::NewHandshake => {
                     if let Some(peer) = self.peers.get_mut(slot) {
-                        peer.forget_local_address();
+                        peer.whereabouts.forget_local();
                     }
                     self.request_handshake(now, slot, Request::Need);
                 }
@@ -59,7 +59,7 @@ impl Device<'_> {
             self.request_handshake(now, slot, Request::Need);
         } else if peer.timers.retry(MAX_HANDSHAKE_ATTEMPTS.saturating_sub(1)) {
             peer.obstacle = Some(Refusal::Unanswered);
-            peer.forget_local_address();
+            peer.whereabouts.forget_local();
             self.request_handshake(now, slot, Request::Retry);
         } else {
             peer.wants.keepalive = false;
