@@ -3,10 +3,18 @@
 //! To put a type under watch, add a line that ends in `watch.debug(&value)` or
 //! `watch.display(&value)`; to protect another secret, a `watch.secret(...)`.
 
+mod oracle;
+mod pair;
+
 use core::fmt::{Debug, Display};
 
+use oracle::{Lone, Session, dh};
+use pair::{B_OUTER, Node, Room, node};
 use wg_core::config::Config;
-use wg_core::{PresharedKey, PrivateKey, PublicKey};
+use wg_core::{
+    AddPeerError, AllowedIp, ClockUnavailable, Device, Ecn, INITIATION_LEN, Instant, PresharedKey,
+    PrivateKey, PublicKey, Refusal, RoutesFull, SendError, Source, Tai64n,
+};
 
 /// Every byte differs from the others, so that no window of it turns up by chance.
 const PRIVATE: [u8; 32] = [
@@ -70,6 +78,99 @@ fn configurations_are_silent_whatever_is_wrong_with_them() {
             watch.error(Config::parse(&broken).err());
         }
     }
+}
+
+/// A device with everything secret in it: a session, a handshake, a cookie.
+fn busy() -> (Watch, Lone, Session) {
+    let mut device = Device::new(Box::leak(Box::new(Room::new())));
+    device.set_private_key(Instant::ZERO, PrivateKey::from_bytes(PRIVATE).as_ref());
+    let mut lone = Lone::with(Node { device, ..node(2, B_OUTER) });
+    lone.set_preshared(PRESHARED);
+    let session = lone.called();
+    let cookie = *PRESHARED.last_chunk::<16>().unwrap();
+    let initiation = lone.initiate().bytes;
+    lone.wait(core::time::Duration::from_secs(1));
+    let response = lone.hear(&initiation).unwrap().reply();
+    let reply = oracle::cookie_reply(&lone.us.public, &response, cookie);
+    lone.hear(&reply).unwrap();
+
+    let mut watch = Watch::over_the_keys();
+    watch.secret("static-static secret", &dh(&lone.us.private, &lone.them));
+    watch.secret("receiving key", &session.send);
+    watch.secret("sending key", &session.receive);
+    (watch, lone, session)
+}
+
+#[test]
+fn a_device_and_what_it_tells_are_silent() {
+    let (watch, mut lone, mut session) = busy();
+    watch.debug(&lone.node.device);
+    watch.debug(&lone.peer);
+    let status = lone.node.status(lone.now, lone.peer);
+    watch.debug(&status);
+    watch.debug(&status.connection);
+    watch.debug(lone.node.device.refusals());
+    watch.debug(&lone.node.device.poll_timeout());
+    watch.debug(&lone.node.device.allowed_ips(lone.peer).collect::<Vec<_>>());
+    lone.node.device.set_persistent_keepalive(lone.now, lone.peer, 5);
+    let mut buf = [0; INITIATION_LEN];
+    let (clock, rng) = (&mut lone.node.clock, &mut lone.node.rng);
+    watch.debug(&lone.node.device.poll_transmit(lone.now, clock, rng, &mut buf));
+    watch.debug(&lone.node.device.poll_event());
+
+    // Datagrams in, and each thing that they can be.
+    let source = Source::from(lone.home);
+    watch.debug(&source);
+    let initiation = lone.initiate().bytes;
+    let messages = [session.seal(&lone.incoming(5)), session.seal(&[]), initiation, vec![0; 5]];
+    for mut message in messages {
+        lone.wait(core::time::Duration::from_secs(1));
+        let (device, rng) = (&mut lone.node.device, &mut lone.node.rng);
+        watch.debug(&device.handle_datagram(lone.now, rng, source, &mut message));
+    }
+    watch.debug(&lone.node.device);
+}
+
+#[test]
+fn jobs_are_silent_in_every_phase() {
+    let (watch, mut lone, mut session) = busy();
+    let device = &mut lone.node.device;
+    let packet = pair::packet(pair::B_INNER, pair::A_INNER, 9, 9);
+    let job = device.begin_seal(lone.now, &packet).unwrap();
+    watch.debug(&job);
+    let mut buf = [&[0; 16], &packet[..], &[0; 31]].concat();
+    let sealed = job.seal(&mut buf).unwrap();
+    watch.debug(&sealed);
+    watch.debug(&device.commit_seal(lone.now, sealed));
+
+    let mut datagram = session.seal(&packet);
+    let job = device.begin_open(lone.now, &datagram).unwrap();
+    watch.debug(&job);
+    datagram[20] ^= 1;
+    watch.debug(&job.open(&mut datagram.clone()).unwrap_err());
+    datagram[20] ^= 1;
+    let opened = device.begin_open(lone.now, &datagram).unwrap().open(&mut datagram).unwrap();
+    watch.debug(&opened);
+    watch.debug(&device.commit_open(lone.now, lone.home.into(), opened));
+}
+
+#[test]
+fn errors_and_small_types_are_silent() {
+    let (watch, lone, _) = busy();
+    for refusal in Refusal::ALL {
+        watch.error(Some(*refusal));
+        watch.error(Some(SendError::Refused(*refusal)));
+    }
+    watch.error(Some(SendError::NoSession(lone.peer)));
+    watch.error(Some(SendError::BufferTooSmall { needed: 5 }));
+    watch.error(Some(AddPeerError::Full));
+    watch.error(Some(AddPeerError::OwnKey));
+    watch.error(Some(RoutesFull));
+    watch.error(Some(ClockUnavailable::NotSet));
+    watch.error("10.0.0.0/99".parse::<AllowedIp>().err());
+    watch.error(Some(Tai64n::from_unix(1, 2)));
+    watch.debug(&Ecn::CongestionExperienced);
+    watch.debug(&lone.now);
 }
 
 /// Secrets, and an eye on what is printed.
