@@ -32,7 +32,8 @@ pub enum News<'b> {
     Packet {
         /// Who sent it.
         peer: PeerId,
-        /// The packet, decrypted where it was received; gone when the callback returns.
+        /// The packet, decrypted where it was received; gone when the callback returns. To
+        /// answer it, keep what the answer needs, and [`send`](Tunnel::send) after the poll.
         packet: &'b mut [u8],
     },
     /// Something happened to a peer. The packets that wait are taken care of already.
@@ -106,8 +107,8 @@ pub struct Counters {
     /// Packets whose session did not come: the handshake was given up, the peer was removed,
     /// the device went down, or the engine refused them at last.
     pub abandoned: u32,
-    /// Datagrams that the stack did not take for as long as [`PATIENCE`], and replies that it
-    /// did not take while another datagram of the protocol's own waited.
+    /// Datagrams that the stack did not take for as long as [`PATIENCE`], and handshake replies
+    /// that had no room because another datagram of the protocol's own waited.
     pub unsent: u32,
     /// Packets refused as [`SendError::RoutingLoop`].
     pub routing_loops: u32,
@@ -135,15 +136,16 @@ pub struct Tunnel<'a, S: UdpFullStack, R, C, const MTU: usize, const WAITING: us
     port: u16,
     rng: R,
     clock: C,
-    /// The handshake message or keepalive that was made last.
+    /// The handshake message or keepalive that was made last. The largest one is an initiation.
     own: [u8; INITIATION_LEN],
-    /// The stack has not taken the first `len` bytes of it.
+    /// The stack has not taken it yet.
     unsent: Option<Unsent>,
     counters: Counters,
 }
 
 struct Unsent {
     to: SocketAddr,
+    /// Of `own`, from its start.
     len: usize,
     since: Instant,
 }
@@ -205,9 +207,8 @@ where
     /// Does everything that is due: serves deadlines, sends what can go, and receives.
     ///
     /// `on_news` is told of packets and events as they come. At most [`DATAGRAMS_PER_POLL`]
-    /// datagrams are received and as many deadlines served, so at most
-    /// `DATAGRAMS_PER_POLL * MTU` bytes are handed over; call again at once when there is
-    /// [`more`](Polled::more).
+    /// datagrams are received and as many deadlines served, each of which makes two datagrams
+    /// at most; besides, what waited is sent, and what a change of settings asks of each peer.
     ///
     /// # Errors
     /// The stack's. They end the call early and harm nothing: the next call goes on with what
@@ -404,17 +405,14 @@ where
             Err(nb::Error::WouldBlock) => return Ok(false),
             Err(nb::Error::Other(error)) => return Err(error),
         };
-        // Some stacks tell the whole length of a datagram that did not fit. It is taken as it
-        // is, and does not authenticate.
-        let len = len.min(frame.len());
+        // Some stacks tell the whole length of a datagram that did not fit. It is of no use, and
+        // refused as an empty one.
         let datagram = frame.get_mut(..len).unwrap_or_default();
         match self.device.handle_datagram(now, &mut self.rng, from.into(), datagram) {
             Ok(Received::Packet { peer, packet }) => on_news(News::Packet { peer, packet }),
             Ok(Received::Reply(reply)) => {
+                // `drive` sends it.
                 let (to, len) = (reply.to.remote, reply.datagram.len());
-                if self.link.offer(to, reply.datagram)? {
-                    return Ok(true);
-                }
                 match (&self.unsent, self.own.get_mut(..len)) {
                     (None, Some(place)) => {
                         place.copy_from_slice(reply.datagram);

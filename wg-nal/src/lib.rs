@@ -81,8 +81,8 @@
 //!
 //! A packet grows by 32 bytes of WireGuard, 8 of UDP, and 20 of IPv4 or 40 of IPv6. 1420 is
 //! right where the underlay carries 1500. Some stacks lose a datagram that does not fit without
-//! an error: esp-radio's default frame of 1492 counts the Ethernet header, which leaves 1408
-//! over IPv4 and 1392 over IPv6, at multiples of 16.
+//! an error: esp-radio's default frame of 1492 counts the Ethernet header, which leaves 1418
+//! over IPv4 and 1398 over IPv6.
 //!
 //! # Features
 //!

@@ -22,6 +22,8 @@ fn two_tunnels_exchange_packets_of_all_sizes() {
         expected.push(packet(1, len));
         run(&mut alice, &mut bob, SECOND);
     }
+    let largest = network.sent_by(alice.address.ip()).into_iter().max();
+    assert_eq!(largest, Some(MTU + 32), "padding does not exceed the MTU");
     assert_eq!(bob.send(&packet(2, 100)), Ok(Sent::Now));
     run(&mut alice, &mut bob, SECOND);
     assert_eq!(bob.inbox, expected);
@@ -120,6 +122,25 @@ fn what_waits_when_the_device_goes_down_is_dropped() {
 }
 
 #[test]
+fn nothing_of_an_earlier_tunnel_waits_in_the_buffers() {
+    let network = Network::new(0);
+    let (mut alice, bob) = pair(&network);
+    let (mut storage, mut buffers) = (Storage::<1, 1>::new(), Buffers::<1280, 1>::new());
+    for _ in 0..2 {
+        let mut device = Device::new(&mut storage);
+        let peer = device.add_peer(&PrivateKey::generate(&mut Seeded(9)).public_key()).unwrap();
+        device.add_allowed_ip(peer, "10.0.0.0/24".parse().unwrap()).unwrap();
+        device.set_endpoint(network.now(), peer, bob.address);
+        let stack = alice.tunnel.stack();
+        let mut tunnel =
+            Tunnel::new(device, &mut buffers, stack, PORT, Seeded(1), clock()).unwrap();
+        assert_eq!(tunnel.waiting(), 0);
+        assert_eq!(tunnel.send(network.now(), &packet(0, 60)), Ok(Sent::Later));
+        assert_eq!(tunnel.waiting(), 1);
+    }
+}
+
+#[test]
 fn a_packet_whose_route_moved_while_it_waited_goes_where_the_route_leads_now() {
     let network = Network::new(0);
     let (mut alice, mut bob) = pair(&network);
@@ -157,6 +178,34 @@ fn a_poll_takes_a_bounded_number_of_datagrams() {
     assert_eq!(DATAGRAMS_PER_POLL, 8);
     assert_eq!(taken, [(8, true), (16, true), (20, false)]);
     assert_eq!(bob.inbox.len(), 21);
+}
+
+#[test]
+fn a_poll_serves_a_bounded_number_of_deadlines() {
+    let network = Network::new(0);
+    let (mut alice, _) = pair(&network);
+    let mut device = Device::new(Box::leak(Box::new(Storage::<12, 12>::new())));
+    device.set_private_key(network.now(), Some(&PrivateKey::generate(&mut Seeded(1))));
+    for seed in 100..112 {
+        let key = PrivateKey::generate(&mut Seeded(seed)).public_key();
+        let peer = device.add_peer(&key).unwrap();
+        device.set_endpoint(network.now(), peer, "192.0.2.9:9".parse().unwrap());
+        device.set_persistent_keepalive(network.now(), peer, 25);
+    }
+    let mut buffers = Buffers::<1280, 1>::new();
+    let stack = alice.tunnel.stack();
+    let mut tunnel = Tunnel::new(device, &mut buffers, stack, PORT, Seeded(1), clock()).unwrap();
+    tunnel.poll(network.now(), |_| {}).unwrap();
+    let mut sent = vec![network.record.borrow().len()];
+    network.advance(6 * SECOND);
+    let mut overdue = Vec::new();
+    for _ in 0..2 {
+        let (at, reason) = tunnel.poll(network.now(), |_| {}).unwrap().deadline.unwrap();
+        assert_eq!(reason, Reason::Retransmit);
+        overdue.push(at <= network.now());
+        sent.push(network.record.borrow().len());
+    }
+    assert_eq!((sent, overdue), (vec![12, 20, 24], vec![true, false]));
 }
 
 /// Ten minutes in which the tunnel is called when it said so, or when a datagram came: every
@@ -239,7 +288,7 @@ fn what_cannot_be_sent_says_why() {
     assert_eq!(too_long, Err(SendError::TooLong { mtu: MTU }));
     assert_eq!(
         too_long.unwrap_err().to_string(),
-        "the packet is longer than the MTU of 1280 bytes"
+        "the packet is longer than the MTU of 1300 bytes"
     );
     let mut elsewhere = packet(0, 60);
     elsewhere[16] = 11;

@@ -74,6 +74,21 @@ fn packets_behind_a_blocked_stack_keep_their_order_and_their_bound() {
 }
 
 #[test]
+fn a_packet_does_not_overtake_those_that_the_stack_did_not_take() {
+    let network = Network::new(0);
+    let (mut alice, mut bob) = pair(&network);
+    alice.send(&packet(0, 60)).unwrap();
+    run(&mut alice, &mut bob, SECOND);
+    alice.mood.send_blocks.set(true);
+    alice.send(&packet(1, 60)).unwrap();
+    alice.mood.send_blocks.set(false);
+    alice.mood.send_blocks_once.set(true);
+    assert_eq!(alice.send(&packet(2, 60)), Ok(Sent::Later));
+    run(&mut alice, &mut bob, SECOND);
+    assert_eq!(bob.inbox, [0, 1, 2].map(|number| packet(number, 60)));
+}
+
+#[test]
 fn a_datagram_that_the_stack_leaves_too_long_is_dropped() {
     let network = Network::new(0);
     let (mut alice, mut bob) = pair(&network);

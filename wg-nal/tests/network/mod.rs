@@ -16,7 +16,8 @@ use wg_nal::embedded_nal::{UdpClientStack, UdpFullStack, nb};
 use wg_nal::{Buffers, News, Polled, Tunnel};
 
 pub const PORT: u16 = 51820;
-pub const MTU: usize = 1280;
+/// No multiple of 16, which padding would otherwise exceed.
+pub const MTU: usize = 1300;
 pub const WAITING: usize = 3;
 
 /// A generator that is repeatable and by no means secure (SplitMix64).
@@ -107,6 +108,8 @@ impl Network {
 #[derive(Default)]
 pub struct Mood {
     pub send_blocks: Cell<bool>,
+    /// Blocks the next one only.
+    pub send_blocks_once: Cell<bool>,
     pub send_fails: Cell<bool>,
     pub receive_fails: Cell<bool>,
     pub bind_fails: Cell<bool>,
@@ -193,7 +196,7 @@ impl UdpFullStack for Stack {
         if self.mood.send_fails.get() {
             return Err(nb::Error::Other(Broken::Send));
         }
-        if self.mood.send_blocks.get() {
+        if self.mood.send_blocks_once.take() || self.mood.send_blocks.get() {
             return Err(nb::Error::WouldBlock);
         }
         let here = SocketAddr::new(self.address, socket.0.expect("the socket is bound"));
@@ -227,13 +230,14 @@ impl Node {
 
     /// Polls until there is nothing left to do now.
     pub fn settle(&mut self) -> Polled {
-        loop {
+        for _ in 0..100 {
             let polled = self.poll().expect("the stack works");
             let due = polled.deadline.is_some_and(|(at, _)| at <= self.network.now());
             if !polled.more && !due {
                 return polled;
             }
         }
+        panic!("there is no end to what is due");
     }
 
     pub fn send(&mut self, packet: &[u8]) -> Result<wg_nal::Sent, wg_nal::SendError<Broken>> {
