@@ -50,7 +50,8 @@ pub(super) fn all() -> Result<Vec<Step>> {
         closing: is_test_summary,
         ..step("doctests", cargo(&["test", "--workspace", "--doc", "--all-features", "--locked"]))
     });
-    let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    let mut documentation =
+        cargo(&["doc", "--workspace", "--all-features", "--no-deps", "--locked"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(step("documentation", documentation));
     let mut spec = Command::new(std::env::current_exe()?);
@@ -122,7 +123,10 @@ fn add_features(steps: &mut Vec<Step>, package: &Package) -> Result<()> {
 /// Every test but documentation's, which cargo-nextest cannot run.
 fn tests() -> Command {
     if has_program("cargo-nextest") {
-        cargo(&["nextest", "run", "--workspace", "--all-features", "--locked", "--no-fail-fast"])
+        let mut nextest = cargo(&["nextest", "run", "--workspace", "--all-features", "--locked"]);
+        // What fails stands last, where a reader of the output's end finds it.
+        nextest.args(["--no-fail-fast", "--status-level=fail", "--failure-output=final"]);
+        nextest
     } else {
         cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--all-features", "--locked"])
     }
