@@ -122,3 +122,15 @@ fn a_replayed_packet_is_not_answered() {
     assert_eq!(pair.b.refusals, [Refusal::Replayed]);
     assert_eq!(pair.b.keepalives(), []);
 }
+
+#[test]
+fn data_that_came_while_a_keepalive_was_pending_gets_another() {
+    let mut pair = Pair::quiet();
+    let start = pair.now;
+    pair.a_sends(100).unwrap();
+    pair.run(secs(5));
+    pair.a_sends(100).unwrap();
+    pair.run(secs(60));
+    let first = at(start, LATENCY + secs(10));
+    assert_eq!(pair.b.keepalives(), [first, at(first, secs(10))]);
+}

@@ -87,7 +87,7 @@ fn after_giving_up_the_next_packet_has_twenty_tries_again() {
     let mut pair = unheard();
     for round in 1..=3 {
         pair.a_sends(100).unwrap_err();
-        pair.run(secs(600));
+        pair.run(secs(700));
         assert_eq!(pair.a.initiations().len(), round * 20);
         assert_eq!(pair.a.events.len(), round);
     }

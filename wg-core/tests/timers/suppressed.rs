@@ -1,6 +1,8 @@
 //! The limit of one initiation in 5 s: what it counts, what it holds back, and that nothing
 //! it holds back is forgotten.
 
+use wg_core::{Connection, Refusal};
+
 use crate::pair::Pair;
 use crate::{LATENCY, assert_jittered, at, ms, secs};
 
@@ -83,4 +85,29 @@ fn a_rekey_that_the_limit_holds_back_happens_when_it_ends() {
     pair.run(secs(4));
     assert_eq!(pair.a.initiations().len(), 1);
     assert_jittered(pair.a.initiations()[0], responded, secs(5));
+}
+
+#[test]
+fn a_first_initiation_that_was_held_back_is_not_called_unanswered() {
+    let mut pair = answered_in_vain();
+    pair.link.silenced.push(pair.b.address);
+    pair.run(secs(1));
+    pair.b_sends(100).unwrap_err();
+    pair.run(secs(6) - ms(200));
+    assert_eq!(pair.b.initiations().len(), 1);
+    let connection = pair.b.status(pair.now, pair.ba).connection;
+    assert_eq!(connection, Connection::Handshaking, "nothing went unanswered yet");
+    pair.run(secs(6));
+    let connection = pair.b.status(pair.now, pair.ba).connection;
+    assert_eq!(connection, Connection::Blocked(Refusal::Unanswered));
+}
+
+#[test]
+fn what_was_held_back_has_twenty_tries_all_the_same() {
+    let mut pair = answered_in_vain();
+    pair.link.silenced.push(pair.b.address);
+    pair.run(secs(1));
+    pair.b_sends(100).unwrap_err();
+    pair.run(secs(600));
+    assert_eq!(pair.b.initiations().len(), 20);
 }
