@@ -154,9 +154,7 @@ fn rust_version(package: &str) -> Step {
 
 /// Advisories come from GitHub, which a build machine may not reach; they are not checked.
 fn deny() -> Command {
-    let mut command = cargo(&["deny", "--offline", "--all-features", "check"]);
-    command.args(["--config", ".deny.toml", "bans", "licenses", "sources"]);
-    command
+    cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"])
 }
 
 /// Together, so that each is built from the others as packaged here, not as published.
