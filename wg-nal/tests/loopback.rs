@@ -22,8 +22,10 @@ fn unix_time() -> Option<Duration> {
     std::time::SystemTime::UNIX_EPOCH.elapsed().ok()
 }
 
-fn free_port() -> u16 {
-    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap().port()
+/// Two ports that are free, and not the same.
+fn free_ports() -> [u16; 2] {
+    let sockets = [(); 2].map(|()| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 fn side<'a>(
@@ -60,7 +62,7 @@ fn poll(tunnel: &mut Side<'_>, inbox: &mut Vec<Vec<u8>>) -> Polled {
 }
 
 fn packets_cross(loopback: impl Into<std::net::IpAddr>) {
-    let (alice_port, bob_port) = (free_port(), free_port());
+    let [alice_port, bob_port] = free_ports();
     let (mut storage, mut buffers) = (Storage::new(), Buffers::new());
     let mut alice = side(&mut storage, &mut buffers, alice_port, [1, 2]).unwrap();
     let (mut storage, mut buffers) = (Storage::new(), Buffers::new());
