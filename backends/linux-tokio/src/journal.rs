@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use log::{debug, info, warn};
+use log::{info, warn};
 use wg_core::{Instant, PeerId, PublicKey, Refusal};
 
 /// Lines of one kind before they are counted instead.
@@ -134,7 +134,6 @@ impl Journal {
             }
             None => {
                 bucket.suppressed += 1;
-                debug!("{topic:?} again");
                 None
             }
         }

@@ -97,7 +97,10 @@ impl Run {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Failure::Trouble(format!("cannot start: {error}")))?;
-        runtime.block_on(self.run())
+        let done = runtime.block_on(self.run());
+        // A name that is still being looked up is not waited for.
+        runtime.shutdown_background();
+        done
     }
 
     async fn run(&self) -> Result<(), Failure> {
@@ -107,7 +110,11 @@ impl Run {
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot_listen)?;
 
         let name = self.interface_name();
-        let (config, plan, names) = self.read_config().await?;
+        let (config, plan, names) = tokio::select! {
+            read = self.read_config() => read?,
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        };
         let clock = match &self.state {
             Some(path) => StampClock::kept_in(path).map_err(Error::from)?,
             None => StampClock::system(),

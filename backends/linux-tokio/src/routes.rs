@@ -52,7 +52,10 @@ impl NetworkPlan {
                 let number = value
                     .strip_prefix("0x")
                     .map_or_else(|| value.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok());
-                (number.filter(|table| *table != 0).ok_or(Error::Table(value.into()))?, None)
+                (
+                    number.filter(|table| *table != 0).ok_or_else(|| Error::Table(value.into()))?,
+                    None,
+                )
             }
         };
         Ok(Self { addresses: file.addresses().collect(), routes, table, default_route_mark })

@@ -143,6 +143,18 @@ async fn packets_of_all_sizes_cross_in_both_directions_and_families() {
 }
 
 #[tokio::test]
+async fn answers_leave_from_the_address_that_was_called() {
+    let (mut caller, mut called) = pair("127.0.0.5");
+    caller.send(&packet("10.9.0.1", "10.9.0.2", 0, 1, 50)).await;
+    called.receive().await;
+    called.send(&packet("10.9.0.2", "10.9.0.1", 0, 1, 50)).await;
+    caller.receive().await;
+    // From another address, the answers would have moved the endpoint there.
+    let status = caller.status().await;
+    assert_eq!(status.peers[0].endpoint, Some(([127, 0, 0, 5], called.port).into()));
+}
+
+#[tokio::test]
 async fn what_waits_for_a_session_leaves_in_order_and_the_oldest_is_dropped() {
     let (ours, theirs) = (key(), key());
     let mut called = End::start(&config(&theirs, ours.public_key(), &CALLER, None));

@@ -2,7 +2,8 @@
 //! that go with it.
 //!
 //! Needs `ip`, `unshare`, `ping` and `python3`, and either root or user namespaces with access
-//! to `/dev/net/tun`. Where that is missing the tests are skipped; with `CI` set they fail.
+//! to `/dev/net/tun`; one test needs `wireguard-go` and `wg` besides. Where that is missing the
+//! tests are skipped; with `CI` set they fail.
 
 use core::time::Duration;
 use std::fs;
@@ -355,5 +356,52 @@ fn a_restart_with_the_clock_set_back_connects_if_the_timestamps_were_kept() {
         b.says("the timestamp is not after the last one");
         a.stop("TERM");
         b.stop("TERM");
+    });
+}
+
+/// An engine that is not ours, in both roles.
+#[test]
+fn wireguard_go_is_a_peer_whoever_calls() {
+    let tools = "command -v wireguard-go wg";
+    if !output(tools).status.success() {
+        assert!(std::env::var_os("CI").is_none(), "needs wireguard-go and wg");
+        eprintln!("skipped: needs wireguard-go and wg");
+        return;
+    }
+    isolated("wireguard_go_is_a_peer_whoever_calls", || {
+        cable();
+        sh("mkdir -p /run/wireguard");
+        for we_call in [true, false] {
+            let configs = Configs::new("192.0.2.2:51820", "10.9.0.2/32, fd09::2/128", "");
+            let (ours, theirs) = if we_call { ("a", "b") } else { ("b", "a") };
+            let (our_config, their_config) =
+                if we_call { (&configs.a, &configs.b) } else { (&configs.b, &configs.a) };
+            let their_address = if we_call { "2" } else { "1" };
+            // `wg` takes the file without what is for the host.
+            let text = fs::read_to_string(their_config).unwrap();
+            let stripped: String = text
+                .lines()
+                .filter(|line| !line.starts_with("Address"))
+                .fold(String::new(), |text, line| text + line + "\n");
+            fs::write("/run/go.conf", stripped).unwrap();
+            sh(&format!(
+                "ip netns exec {theirs} wireguard-go go0 >/run/go.log 2>&1 &&
+                 ip netns exec {theirs} wg setconf go0 /run/go.conf &&
+                 ip -n {theirs} addr add 10.9.0.{their_address}/24 dev go0 &&
+                 ip -n {theirs} addr add fd09::{their_address}/64 dev go0 nodad &&
+                 ip -n {theirs} link set go0 mtu 1420 up"
+            ));
+            let mut program = Program::start(ours, our_config, &[]);
+            program.says("is up");
+            // The caller speaks first: the other one does not know where it is.
+            let called = if we_call { their_address } else { "2" };
+            sh(&format!("ip netns exec a ping -c 2 -W 5 10.9.0.{called}"));
+            sh("ip netns exec b ping -c 2 -W 5 fd09::1");
+            program.says("handshake with");
+            transfer("a", "b", "10.9.0.2");
+            transfer("b", "a", "fd09::1");
+            program.stop("TERM");
+            sh(&format!("ip -n {theirs} link del go0"));
+        }
     });
 }

@@ -76,7 +76,7 @@ impl Plan {
             // Whoever is shorter is the last.
             && full
             && len <= self.segment
-            && self.bytes.len() / self.segment < CARS
+            && self.bytes.len().checked_div(self.segment).is_some_and(|cars| cars < CARS)
             && self.bytes.len() + len <= TRAIN_LEN
     }
 }
