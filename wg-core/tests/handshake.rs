@@ -674,6 +674,22 @@ fn a_session_inherits_the_index_of_its_handshake() {
 }
 
 #[test]
+fn unanswered_initiations_and_unconfirmed_responses_use_up_no_indices() {
+    let mut lone = Lone::new();
+    let mut initiation = lone.initiation();
+    for _ in 0..100 {
+        lone.wait(Duration::from_secs(5));
+        lone.responded();
+        lone.wait(Duration::from_secs(5));
+        let stale = lone.us.respond(&initiation, &[0; 32], [0x91; 32], 1).0;
+        initiation = lone.another_initiation();
+        assert_eq!(lone.hear(&stale), Err(Refusal::UnknownIndex));
+    }
+    let mut session = lone.answer(&initiation);
+    assert!(arrives(&mut lone, &mut session));
+}
+
+#[test]
 fn indices_are_random() {
     let mut seen = HashSet::new();
     for seed in 0..200 {
