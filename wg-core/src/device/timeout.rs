@@ -54,8 +54,9 @@ impl Device<'_> {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let clock_was_missing =
             matches!(peer.obstacle, Some(Refusal::ClockNotSet | Refusal::ClockReserve));
-        if clock_was_missing || peer.handshake.is_none() {
-            // Nothing was sent yet, so nothing went unanswered: this is no retry.
+        let nothing_was_sent = peer.handshake.is_none() && peer.timers.retries() == 0;
+        if clock_was_missing || nothing_was_sent {
+            // Nothing went unanswered: this is no retry.
             self.request_handshake(now, slot, Request::Need);
         } else if peer.timers.retry(MAX_HANDSHAKE_ATTEMPTS.saturating_sub(1)) {
             peer.obstacle = Some(Refusal::Unanswered);
