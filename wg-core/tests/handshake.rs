@@ -357,6 +357,9 @@ fn unanswered_initiations_and_unconfirmed_responses_use_up_no_indices() {
     }
     let mut session = lone.answer(&initiation);
     assert!(lone.arrives(&mut session));
+    lone.wait(SECOND);
+    let mut session = lone.called();
+    assert!(lone.arrives(&mut session));
 }
 
 #[test]
