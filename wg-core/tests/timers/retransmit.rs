@@ -206,3 +206,14 @@ fn a_clock_that_comes_late_costs_no_tries() {
     pair.run(secs(600));
     assert_eq!(pair.a.initiations().len(), 20);
 }
+
+#[test]
+fn the_wipe_of_older_keys_adds_no_tries() {
+    let mut pair = Pair::quiet();
+    pair.run(secs(450));
+    pair.link.silenced = vec![pair.a.address];
+    // The keys of the session go in the middle of the tries, and the handshake with them.
+    pair.a_sends(100).unwrap_err();
+    pair.run(secs(600));
+    assert_eq!(pair.a.initiations().len(), 20);
+}
