@@ -62,13 +62,30 @@ pub(crate) fn missing() -> Option<String> {
 
 /// Gets the source from the first place that has it: rustup, an archive, Debian.
 pub(crate) fn install() -> Result<()> {
-    let toolchain = Toolchain::find()?;
+    let mut toolchain = Toolchain::find()?;
     let mut refusals = Vec::new();
-    for (place, attempt) in [
-        ("rustup", from_rustup as fn(&Toolchain) -> Result<()>),
-        ("an archive", from_archive),
-        ("Debian", from_debian),
-    ] {
+    if !toolchain.nightly {
+        let components = ["--profile", "minimal", "--component", "clippy,rust-src"];
+        let nightly = output_of(
+            Command::new("rustup").args(["toolchain", "install", "nightly"]).args(components),
+        );
+        match nightly {
+            Ok(_) => toolchain = Toolchain::find()?,
+            // The default toolchain can be made to take unstable flags, with its own source.
+            Err(error) => refusals.push(format!("nightly by rustup: {error:#}")),
+        }
+        if toolchain.has_source() {
+            return Ok(());
+        }
+    }
+    let mut places = vec![("rustup", from_rustup as fn(&Toolchain) -> Result<()>)];
+    if toolchain.nightly {
+        // These hold one version, close enough to a nightly of its time; a stable compiler
+        // builds its own library and no other.
+        places
+            .extend([("an archive", from_archive as fn(&Toolchain) -> _), ("Debian", from_debian)]);
+    }
+    for (place, attempt) in places {
         match attempt(&toolchain) {
             Ok(()) if toolchain.has_source() => return Ok(()),
             Ok(()) => refusals.push(format!("{place}: it holds no library/core")),
