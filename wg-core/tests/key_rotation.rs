@@ -6,7 +6,7 @@ mod pair;
 use std::time::Duration;
 
 use oracle::{Heard, Lone};
-use pair::{A_OUTER, Pair};
+use pair::{A_OUTER, Pair, private_key};
 use wg_core::Connection;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -135,4 +135,22 @@ fn accepting_an_initiation_does_not_cancel_our_own() {
     let spoken = lone.speak();
     assert_eq!(spoken.len(), 1);
     assert_eq!(spoken[0].bytes[0], 1);
+}
+
+#[test]
+fn hundreds_of_sessions_in_either_role_leave_nothing_behind() {
+    let mut lone = Lone::new();
+    for _ in 0..100 {
+        lone.wait(Duration::from_secs(181));
+        let mut ours = lone.calling();
+        assert!(lone.arrives(&mut ours) && lone.uses(&ours));
+        lone.wait(SECOND);
+        let mut theirs = lone.called();
+        assert!(lone.arrives(&mut theirs) && lone.uses(&theirs) && lone.arrives(&mut ours));
+        lone.wait(SECOND);
+        let initiation = lone.initiate();
+        lone.node.device.set_private_key(lone.now, None);
+        lone.node.device.set_private_key(lone.now, Some(&private_key(2)));
+        assert!(lone.hear(&initiation.bytes).is_ok());
+    }
 }
