@@ -185,6 +185,13 @@ pub struct Lone {
     drafts: u32,
 }
 
+/// A private key for the `number`th handshake.
+fn ephemeral(byte: u8, number: u32) -> [u8; 32] {
+    let mut key = [byte; 32];
+    key[4..8].copy_from_slice(&number.to_le_bytes());
+    key
+}
+
 impl Lone {
     pub fn new() -> Self {
         Self::with(node(2, B_OUTER))
@@ -221,7 +228,7 @@ impl Lone {
         self.drafts += 1;
         Draft {
             index: 0x0a00_0000 + self.drafts,
-            ephemeral: [0x40 + self.drafts as u8; 32],
+            ephemeral: ephemeral(0x40, self.drafts),
             false_ephemeral: None,
             timestamp: *Tai64n::from_unix(1_700_000_000 + u64::from(self.drafts), 0).as_bytes(),
         }
@@ -326,7 +333,7 @@ impl Lone {
     /// Answers an initiation of the engine.
     pub fn answer(&mut self, initiation: &[u8]) -> Session {
         self.drafts += 1;
-        let ephemeral = [0x80 + self.drafts as u8; 32];
+        let ephemeral = ephemeral(0x80, self.drafts);
         let index = 0x0b00_0000 + self.drafts;
         let (response, session) = self.us.respond(initiation, &self.preshared, ephemeral, index);
         assert_eq!(self.hear(&response), Ok(Heard::Handshake(self.peer)));
