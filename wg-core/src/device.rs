@@ -202,6 +202,7 @@ impl<'a> Device<'a> {
     }
 
     /// Counts a drop, for the device and for the peer where one is known.
+    #[inline(never)]
     fn refuse(&mut self, slot: Option<u32>, refusal: Refusal) -> Refusal {
         self.refusals.add(refusal);
         if let Some(peer) = slot.and_then(|slot| self.peers.get_mut(slot)) {
@@ -210,6 +211,7 @@ impl<'a> Device<'a> {
         refusal
     }
 
+    #[inline(never)]
     fn announce(&mut self, slot: u32, news: News) {
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.news.add(news);

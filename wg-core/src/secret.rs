@@ -32,6 +32,7 @@ impl<const N: usize> Secret<N> {
     }
 
     /// Overwrites the bytes with zeros, in place.
+    #[cfg_attr(target_os = "none", inline(never))] // for flash
     pub(crate) fn wipe(&mut self) {
         self.0 = [0; N];
         // Keeps the compiler from leaving out what nobody reads.

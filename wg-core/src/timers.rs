@@ -14,6 +14,7 @@
 use core::time::Duration;
 
 use crate::constants::{KEEPALIVE_TIMEOUT, REJECT_AFTER_TIME, REKEY_TIMEOUT, WIPE_AFTER_TIME};
+use crate::jitter::Jitter;
 use crate::time::Instant;
 
 /// Why the next deadline is due.
@@ -97,10 +98,10 @@ impl Timers {
     }
 
     /// A data packet with something in it was handed to the socket.
-    pub(crate) fn data_sent(&mut self, now: Instant, jitter: Duration) {
+    pub(crate) fn data_sent(&mut self, now: Instant, jitter: &mut Jitter) {
         if !self.is_armed(Reason::NewHandshake) {
-            let wait = KEEPALIVE_TIMEOUT.saturating_add(REKEY_TIMEOUT).saturating_add(jitter);
-            self.arm(Reason::NewHandshake, now.saturating_add(wait));
+            let at = now.saturating_add(KEEPALIVE_TIMEOUT).saturating_add(REKEY_TIMEOUT);
+            self.arm(Reason::NewHandshake, at.saturating_add(jitter.draw()));
         }
     }
 
@@ -163,9 +164,9 @@ impl Timers {
 
     /// An initiation was sent, or could not be: try again after `REKEY_TIMEOUT` and jitter
     /// from `since`.
-    pub(crate) fn arm_retransmit(&mut self, since: Instant, jitter: Duration) {
-        let wait = REKEY_TIMEOUT.saturating_add(jitter);
-        self.arm(Reason::Retransmit, since.saturating_add(wait));
+    pub(crate) fn arm_retransmit(&mut self, since: Instant, jitter: &mut Jitter) {
+        let at = since.saturating_add(REKEY_TIMEOUT).saturating_add(jitter.draw());
+        self.arm(Reason::Retransmit, at);
     }
 
     /// Counts a retry; false when all of them are used up.

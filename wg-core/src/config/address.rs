@@ -66,11 +66,8 @@ pub struct InterfaceAddress {
 impl InterfaceAddress {
     /// The address `addr` in the network of its first `cidr` bits, at most 32 of an IPv4 and
     /// 128 of an IPv6 address.
-    pub const fn new(addr: IpAddr, cidr: u8) -> Option<Self> {
-        match AllowedIp::new(addr, cidr) {
-            Some(_) => Some(Self { addr, cidr }),
-            None => None,
-        }
+    pub fn new(addr: IpAddr, cidr: u8) -> Option<Self> {
+        AllowedIp::new(addr, cidr).map(|_| Self { addr, cidr })
     }
 
     /// The address itself.

@@ -35,7 +35,6 @@ impl Device<'_> {
         buf: &mut [u8; INITIATION_LEN],
     ) -> Option<Built> {
         self.jitter.stir(rng);
-        let jitter = self.jitter.draw();
         let peer = self.peers.get_mut(slot)?;
 
         let obstacle = if !self.up {
@@ -68,7 +67,7 @@ impl Device<'_> {
                     _ => Refusal::ClockNotSet,
                 };
                 peer.obstacle = Some(obstacle);
-                peer.timers.arm_retransmit(now, jitter);
+                peer.timers.arm_retransmit(now, &mut self.jitter);
                 self.reschedule(slot);
                 self.refuse(Some(slot), obstacle);
                 return None;
@@ -105,7 +104,7 @@ impl Device<'_> {
             peer.obstacle = None;
         }
         peer.last_sent_handshake = Some(now);
-        peer.timers.arm_retransmit(now, jitter);
+        peer.timers.arm_retransmit(now, &mut self.jitter);
         peer.timers.any_authenticated_packet_sent();
         peer.timers.any_authenticated_packet_traversal(now, peer.persistent_keepalive);
         peer.sent(INITIATION_LEN);

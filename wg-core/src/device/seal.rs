@@ -168,7 +168,6 @@ impl Device<'_> {
         let Sealed { ticket, traffic_class, datagram } = sealed;
         let slot = ticket.peer;
         let mine = ticket.device == self.address();
-        let jitter = self.jitter.draw();
         let peer = self
             .peers
             .get_mut(slot)
@@ -184,7 +183,7 @@ impl Device<'_> {
         peer.timers.any_authenticated_packet_sent();
         peer.timers.any_authenticated_packet_traversal(now, peer.persistent_keepalive);
         if datagram.len() > DATA_OVERHEAD {
-            peer.timers.data_sent(now, jitter);
+            peer.timers.data_sent(now, &mut self.jitter);
         }
         let old_key = peer.keypairs.current().is_some_and(|current| {
             current.may_send

@@ -73,7 +73,6 @@ impl Device<'_> {
     /// Asks for a new session, at most every 5 s. What the limit holds back is asked for
     /// again when it ends.
     pub(super) fn request_handshake(&mut self, now: Instant, slot: u32, request: Request) {
-        let jitter = self.jitter.draw();
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if request == Request::Need {
             peer.timers.handshake_requested();
@@ -81,7 +80,7 @@ impl Device<'_> {
         match peer.last_sent_handshake {
             Some(sent) if !now.has_reached(sent, REKEY_TIMEOUT) => {
                 if !peer.timers.is_armed(Reason::Retransmit) {
-                    peer.timers.arm_retransmit(sent, jitter);
+                    peer.timers.arm_retransmit(sent, &mut self.jitter);
                     self.reschedule(slot);
                 }
             }

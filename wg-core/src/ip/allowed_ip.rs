@@ -18,24 +18,12 @@ pub struct AllowedIp {
 impl AllowedIp {
     /// The range of `addr`'s first `cidr` bits, at most 32 of an IPv4 and 128 of an IPv6
     /// address. What follows them is cleared.
-    pub const fn new(addr: IpAddr, cidr: u8) -> Option<Self> {
+    pub fn new(addr: IpAddr, cidr: u8) -> Option<Self> {
         let addr = match addr {
             IpAddr::V4(_) if cidr > 32 => return None,
             IpAddr::V6(_) if cidr > 128 => return None,
-            IpAddr::V4(addr) => {
-                let mask = match u32::MAX.checked_shr(cidr as u32) {
-                    Some(host) => !host,
-                    None => u32::MAX,
-                };
-                IpAddr::V4(Ipv4Addr::from_bits(addr.to_bits() & mask))
-            }
-            IpAddr::V6(addr) => {
-                let mask = match u128::MAX.checked_shr(cidr as u32) {
-                    Some(host) => !host,
-                    None => u128::MAX,
-                };
-                IpAddr::V6(Ipv6Addr::from_bits(addr.to_bits() & mask))
-            }
+            IpAddr::V4(addr) => Ipv4Addr::from(masked(addr.octets(), cidr)).into(),
+            IpAddr::V6(addr) => Ipv6Addr::from(masked(addr.octets(), cidr)).into(),
         };
         Some(Self { addr, cidr })
     }
@@ -49,6 +37,17 @@ impl AllowedIp {
     pub const fn cidr(self) -> u8 {
         self.cidr
     }
+}
+
+/// The first `cidr` bits, and zeros. By bytes: 128-bit shifts are large where they are not
+/// built in.
+fn masked<const N: usize>(mut octets: [u8; N], cidr: u8) -> [u8; N] {
+    let mut left = u32::from(cidr);
+    for octet in &mut octets {
+        *octet &= !u8::MAX.checked_shr(left).unwrap_or(0);
+        left = left.saturating_sub(8);
+    }
+    octets
 }
 
 impl From<IpAddr> for AllowedIp {
