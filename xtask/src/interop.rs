@@ -4,6 +4,7 @@ mod cookie;
 mod counters;
 mod data;
 mod handshake;
+mod keepalive;
 mod refusal;
 mod rekey;
 mod replay;
@@ -78,6 +79,7 @@ impl Case {
 const CASES: &[&[Case]] = &[
     handshake::CASES,
     data::CASES,
+    keepalive::CASES,
     roaming::CASES,
     restart::CASES,
     refusal::CASES,

@@ -92,6 +92,8 @@ impl Peer {
 
     /// Does everything that is due: datagrams in, timers, inner packets out.
     pub(crate) fn step(&mut self, underlay: &mut impl Underlay) -> Result<()> {
+        // What a setting or a packet taken since the last step has asked for.
+        self.drain(underlay)?;
         while let Some(datagram) = underlay.receive()? {
             // Refusals are counted in the engine, where the cases look.
             if let Ok(Some(reply)) = self.take(&datagram) {
@@ -147,6 +149,11 @@ impl Peer {
     /// Tells where the other end is.
     pub(crate) fn set_endpoint(&mut self, remote: SocketAddr) {
         self.device.set_endpoint(self.now(), self.id, remote);
+    }
+
+    /// Sends an empty packet after so many seconds of silence; 0 for never.
+    pub(crate) fn set_persistent_keepalive(&mut self, seconds: u16) {
+        self.device.set_persistent_keepalive(self.now(), self.id, seconds);
     }
 
     /// Declares this end under load, for a second.

@@ -1,9 +1,12 @@
 //! Sessions come up, whoever calls, over either family.
 
+use core::time::Duration;
+
 use anyhow::{Result, ensure};
 
-use super::scene::{V4, V6};
+use super::scene::{KERNEL_PORT, OUR_INNER, V4, V6};
 use super::{Case, Scene, Tunnel};
+use crate::lan::Faults;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("handshake.we_initiate", "the kernel answers our initiation", we_initiate),
@@ -27,6 +30,11 @@ pub(super) const CASES: &[Case] = &[
         "handshake.kernel_initiates_over_ipv6",
         "the kernel's initiation and data travel in IPv6",
         kernel_initiates_over_ipv6,
+    ),
+    Case::new(
+        "handshake.both_initiate",
+        "initiations that cross on the wire lead to one working tunnel",
+        both_initiate,
     ),
 ];
 
@@ -52,6 +60,26 @@ fn kernel_initiates_with_psk(scene: &mut Scene) -> Result<()> {
 
 fn kernel_initiates_over_ipv6(scene: &mut Scene) -> Result<()> {
     is_called(scene, &Tunnel { outside: V6, ..Tunnel::called_by_kernel() })
+}
+
+fn both_initiate(scene: &mut Scene) -> Result<()> {
+    scene.wire.record();
+    scene.set_up(&Tunnel { kernel_knows_our_endpoint: true, ..Tunnel::fresh() })?;
+    // So long that each side has called before it hears the other.
+    scene.wire.set_faults(Faults { delay: Duration::from_millis(200), ..Faults::default() });
+    // The kernel's second try may be needed, five seconds later.
+    let kernels = scene.start(&format!("ping -c 1 -W 15 {}", OUR_INNER[V4]))?;
+    scene.ping(V4)?;
+    scene.join(kernels, Duration::from_secs(15))?;
+    let callers = [true, false].map(|ours| {
+        let mut initiations = scene.wire.recorded().iter().filter(|datagram| {
+            datagram.payload.first() == Some(&1) && (datagram.to.port() == KERNEL_PORT) == ours
+        });
+        initiations.next().is_some()
+    });
+    ensure!(callers == [true, true], "the calls did not cross");
+    scene.ping(V4)?;
+    scene.kernel_pings(V4)
 }
 
 fn calls(scene: &mut Scene, tunnel: &Tunnel) -> Result<()> {
