@@ -151,6 +151,9 @@ fn hundreds_of_sessions_in_either_role_leave_nothing_behind() {
         let initiation = lone.initiate();
         lone.node.device.set_private_key(lone.now, None);
         lone.node.device.set_private_key(lone.now, Some(&private_key(2)));
+        lone.initiation();
+        lone.node.device.set_private_key(lone.now, None);
+        lone.node.device.set_private_key(lone.now, Some(&private_key(2)));
         assert!(lone.hear(&initiation.bytes).is_ok());
     }
 }
