@@ -41,8 +41,11 @@ fn down_ends_an_unfinished_handshake() {
 #[test]
 fn down_drops_what_was_asked_for_and_not_fetched() {
     let mut pair = Pair::new();
-    pair.a.device.set_persistent_keepalive(pair.now, pair.ab, 25);
+    let mut buf = [0; 100];
+    buf[16..44].copy_from_slice(&crate::pair::packet("10.0.0.1", "10.0.0.2", 8, 0));
+    assert!(pair.a.device.seal(pair.now, &mut buf, 28).is_err());
     pair.a.device.down();
+    pair.a.device.up(pair.now);
     pair.drain();
     assert_eq!(pair.a.sent, []);
 }

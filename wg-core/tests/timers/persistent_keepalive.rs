@@ -31,6 +31,7 @@ fn switching_it_on_while_down_sends_nothing() {
     pair.drain();
     pair.run(secs(100));
     assert_eq!(pair.a.sent, []);
+    assert_eq!(pair.a.device.refusals().count(Refusal::Down), 0, "nothing was tried");
     assert_eq!(pair.a.device.poll_timeout(), None);
 }
 
