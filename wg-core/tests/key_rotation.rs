@@ -154,6 +154,8 @@ fn hundreds_of_sessions_in_either_role_leave_nothing_behind() {
         lone.initiation();
         lone.node.device.set_private_key(lone.now, None);
         lone.node.device.set_private_key(lone.now, Some(&private_key(2)));
+        let again = lone.initiation();
+        lone.answer(&again);
         assert!(lone.hear(&initiation.bytes).is_ok());
     }
 }
