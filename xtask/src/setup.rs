@@ -16,6 +16,8 @@ pub(crate) enum Need {
     Emulator,
     /// Runs the image of `size` that measures itself.
     RiscvEmulator,
+    /// Networks, tunnels and another WireGuard for the tests of `wg-tokio`.
+    Namespaces,
     /// Fetches and unpacks that kernel; both come with Debian and its descendants.
     DebianPackages,
     /// Checks licences, sources and duplicate crates.
@@ -28,8 +30,9 @@ pub(crate) enum Need {
 
 /// Everything that `cargo xtask test` and `cargo xtask size` run on.
 pub(crate) const ALL: &[Need] = &[
-    Need::Emulator,
     Need::DebianPackages,
+    Need::Emulator,
+    Need::Namespaces,
     Need::RustComponents,
     Need::RustSrc,
     Need::CargoDeny,
@@ -54,6 +57,14 @@ impl Need {
                 .then(|| "qemu-system-x86_64, which boots the Linux kernel".into()),
             Self::RiscvEmulator => (!has_program("qemu-system-riscv32"))
                 .then(|| "qemu-system-riscv32, which runs what `size` measures".into()),
+            Self::Namespaces => {
+                let programs: Vec<_> = ["ip", "ping", "python3", "unshare", "wg", "wireguard-go"]
+                    .into_iter()
+                    .filter(|program| !has_program(program))
+                    .collect();
+                (!programs.is_empty())
+                    .then(|| format!("{}, for the tests of wg-tokio", programs.join(", ")))
+            }
             Self::DebianPackages => {
                 let programs: Vec<_> = ["apt-get", "dpkg", "tar", "xz"]
                     .into_iter()
@@ -83,6 +94,14 @@ impl Need {
         match self {
             Self::Emulator => apt::install(&["qemu-system-x86"]),
             Self::RiscvEmulator => apt::install(&["qemu-system-misc"]),
+            Self::Namespaces => apt::install(&[
+                "iproute2",
+                "iputils-ping",
+                "python3",
+                "util-linux",
+                "wireguard-go",
+                "wireguard-tools",
+            ]),
             Self::DebianPackages => {
                 if !has_program("apt-get") {
                     bail!("this is not Debian or a descendant: apt-get and dpkg are needed");

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use cpio::newc;
 
-use crate::setup::apt;
+use crate::setup::apt::{self, Suite};
 use crate::workspace::target_dir;
 
 /// The release that everything in the guest comes from.
-const SOURCES: &[&str] = &[
-    "http://deb.debian.org/debian bookworm main",
-    "http://deb.debian.org/debian-security bookworm-security main",
+const SOURCES: &[Suite] = &[
+    Suite { archive: "Debian", name: "bookworm" },
+    Suite { archive: "Debian-Security", name: "bookworm-security" },
 ];
 
 /// The meta package of the kernel for virtual machines.

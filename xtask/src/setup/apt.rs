@@ -31,6 +31,28 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     super::run(apt_get().args(["-qq", "-y", "--no-install-recommends", "install"]).args(packages))
 }
 
+/// A part of one of Debian's archives.
+#[derive(Hash)]
+pub(crate) struct Suite {
+    /// The archive by its label: `Debian` or `Debian-Security`.
+    pub(crate) archive: &'static str,
+    pub(crate) name: &'static str,
+}
+
+/// The mirror that this machine takes an archive from.
+fn mirror(archive: &str) -> Result<String> {
+    let targets = output_of(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(SITE) $(ORIGIN) $(LABEL)",
+    ]))?;
+    targets
+        .lines()
+        .find_map(|line| line.strip_suffix(&format!(" Debian {archive}")))
+        .map(str::to_owned)
+        .with_context(|| format!("apt knows no mirror of {archive}: run `apt-get update` first"))
+}
+
 /// A Debian release seen through package lists of our own, so that the guest's packages are
 /// the same on every machine, without root and without touching its configuration.
 pub(crate) struct Release {
@@ -38,21 +60,22 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// Fetches the package lists named in `sources` (lines of sources.list without the
-    /// `deb`), keeping them in `dir`.
-    pub(crate) fn update(dir: &Path, sources: &[&str]) -> Result<Self> {
+    /// Fetches the package lists of `suites`, keeping them in `dir`. They come from the mirror
+    /// that this machine's own packages come from.
+    pub(crate) fn update(dir: &Path, suites: &[Suite]) -> Result<Self> {
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             std::fs::create_dir_all(dir.join(folder))?;
         }
         std::fs::write(dir.join("state/status"), "")?;
-        let lines: Vec<_> = sources
-            .iter()
-            .map(|source| format!("deb [signed-by={}] {source}\n", KEYRING_FILE.display()))
-            .collect();
-        std::fs::write(dir.join("sources.list"), lines.concat())?;
+        let mut lines = String::new();
+        for Suite { archive, name } in suites {
+            let (keys, mirror) = (KEYRING_FILE.display(), mirror(archive)?);
+            lines += &format!("deb [signed-by={keys}] {mirror} {name} main\n");
+        }
+        std::fs::write(dir.join("sources.list"), lines)?;
         let release = Self { dir: dir.to_owned() };
         output_of(release.apt("apt-get").arg("update"))
-            .context("cannot fetch Debian's package lists: is deb.debian.org reachable?")?;
+            .context("cannot fetch Debian's package lists: is the mirror reachable?")?;
         Ok(release)
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::apt;
+use super::apt::{self, Suite};
 use crate::workspace::{output_of, root, target_dir};
 
 /// A toolchain that takes unstable flags: the nightly one, else the default one made to.
@@ -134,7 +134,7 @@ fn archive_beside_checkout() -> Option<PathBuf> {
 fn from_debian(toolchain: &Toolchain) -> Result<()> {
     let dir = target_dir().join("rust-src");
     let release =
-        apt::Release::update(&dir.join("apt"), &["http://deb.debian.org/debian forky main"])?;
+        apt::Release::update(&dir.join("apt"), &[Suite { archive: "Debian", name: "forky" }])?;
     let unpacked = dir.join("unpacked");
     release.unpack(&["rust-src"], &unpacked)?;
     let library =

@@ -164,7 +164,7 @@ mod tests {
     fn a_path_is_told_from_its_crate_on() {
         let library = "/home/u/.rustup/toolchains/n/lib/rustlib/src/rust/library/core/src/a/b.rs";
         assert_eq!(shortened(library), "core/src/a/b.rs");
-        let registry = "/home/u/.cargo/registry/src/index.crates.io-1/cipher-0.5.2/src/stream.rs";
+        let registry = "/home/u/.cargo/registry/src/mirror-1/cipher-0.5.2/src/stream.rs";
         assert_eq!(shortened(registry), "cipher-0.5.2/src/stream.rs");
         assert_eq!(shortened("src/device.rs"), "src/device.rs");
     }
