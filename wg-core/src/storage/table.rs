@@ -11,7 +11,7 @@ pub(crate) enum Table<'a, T> {
     Borrowed(&'a mut [T]),
     /// Memory that grows by a chunk at a time.
     #[cfg(feature = "alloc")]
-    Growing { chunks: Vec<Box<[T]>>, vacant: fn() -> T },
+    Growing { chunks: Vec<Box<[T; CHUNK]>>, vacant: fn() -> T },
 }
 
 /// The number of a row, kept as one more so that an `Option` of it is four bytes.
@@ -76,8 +76,9 @@ impl<T> Table<'_, T> {
             Self::Borrowed(_) => false,
             #[cfg(feature = "alloc")]
             Self::Growing { chunks, vacant } => {
-                chunks.push((0..CHUNK).map(|_| vacant()).collect());
-                true
+                let rows: Box<[T]> = (0..CHUNK).map(|_| vacant()).collect();
+                let chunk = rows.try_into();
+                chunk.map(|chunk| chunks.push(chunk)).is_ok()
             }
         }
     }
