@@ -217,3 +217,22 @@ fn the_wipe_of_older_keys_adds_no_tries() {
     pair.run(secs(600));
     assert_eq!(pair.a.initiations().len(), 20);
 }
+
+#[test]
+fn giving_up_cancels_the_keepalive_that_was_pending() {
+    let mut pair = Pair::quiet();
+    pair.link.silenced = vec![pair.b.address];
+    pair.a_sends(100).unwrap();
+    while pair.a.initiations().len() < 20 {
+        pair.run(secs(1));
+    }
+    // The session is good still, and B is heard in it once.
+    pair.link.silenced.clear();
+    pair.b_sends(100).unwrap();
+    pair.link.silenced = vec![pair.b.address];
+    pair.run(secs(20));
+    assert_eq!(pair.a.inbox.len(), 1);
+    assert_eq!(pair.a.events, [Event::HandshakeGivenUp(pair.ab)]);
+    assert!(pair.a.is_up(pair.now, pair.ab));
+    assert_eq!(pair.a.keepalives(), []);
+}
