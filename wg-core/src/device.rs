@@ -7,6 +7,8 @@ mod open;
 mod receivers;
 mod seal;
 mod status;
+#[cfg(test)]
+mod tests;
 mod timeout;
 
 use rand_core::CryptoRng;
