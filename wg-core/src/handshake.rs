@@ -2,7 +2,7 @@
 //! bodies are the paper's token list.
 //!
 //! Each computes in locals that wipe themselves and returns what is to be kept, so a refused
-//! message leaves no trace.
+//! message leaves no trace. They are not inlined: their locals leave the stack with them.
 
 use rand_core::CryptoRng;
 
@@ -84,6 +84,7 @@ impl TransportKeys {
 }
 
 /// Section 5.4.2. Two X25519 operations, the making of `ephemeral` not counted.
+#[inline(never)]
 pub(crate) fn create_initiation(
     ours: &StaticKeys,
     remote: &Remote,
@@ -119,6 +120,7 @@ pub(crate) fn create_initiation(
 
 /// Section 5.4.2, received. One X25519 operation. `find` looks up the peer that the
 /// initiation names; it is called at most once.
+#[inline(never)]
 pub(crate) fn consume_initiation<'p>(
     ours: &StaticKeys,
     initiation: &InitiationBody,
@@ -152,6 +154,7 @@ pub(crate) fn consume_initiation<'p>(
 }
 
 /// Section 5.4.3. Two X25519 operations, the making of `ephemeral` not counted.
+#[inline(never)]
 pub(crate) fn create_response(
     remote: &Remote,
     responder: Responder,
@@ -183,6 +186,7 @@ pub(crate) fn create_response(
 }
 
 /// Section 5.4.3, received. Two X25519 operations.
+#[inline(never)]
 pub(crate) fn consume_response(
     ours: &StaticKeys,
     remote: &Remote,

@@ -97,8 +97,7 @@ impl Device<'_> {
             return None;
         };
         let macs = peer.jar.macs(now, &peer.remote.public, &body);
-        let message = Initiation { body, macs };
-        buf.copy_from_slice(message.as_bytes());
+        overwrite(buf, body.as_bytes(), macs.as_bytes());
 
         if peer.obstacle != Some(Refusal::Unanswered) {
             peer.obstacle = None;
@@ -243,7 +242,7 @@ impl Device<'_> {
         self.release(left);
         self.reschedule(slot);
 
-        let datagram = overwrite(buf, Response { body, macs }.as_bytes());
+        let datagram = overwrite(buf, body.as_bytes(), macs.as_bytes());
         Ok(Received::Reply(Transmit {
             peer: Some(self.id(slot)),
             to: from.into(),
@@ -353,15 +352,16 @@ impl Device<'_> {
 }
 
 fn cookie_reply<'b>(from: Source, message: &CookieReply, buf: &'b mut [u8]) -> Received<'b> {
-    let datagram = overwrite(buf, message.as_bytes());
+    let datagram = overwrite(buf, message.as_bytes(), &[]);
     Received::Reply(Transmit { peer: None, to: from.into(), traffic_class: 0, datagram })
 }
 
-/// A reply takes the place of the longer message that it answers.
-fn overwrite<'b>(buf: &'b mut [u8], reply: &[u8]) -> &'b mut [u8] {
-    let (place, _) = buf.split_at_mut_checked(reply.len()).unwrap_or_default();
-    if place.len() == reply.len() {
-        place.copy_from_slice(reply);
+/// A message takes the place of the longer one that it answers, or of nothing.
+fn overwrite<'b>(buf: &'b mut [u8], body: &[u8], macs: &[u8]) -> &'b mut [u8] {
+    let len = body.len().saturating_add(macs.len());
+    let (place, _) = buf.split_at_mut_checked(len).unwrap_or_default();
+    for (byte, new) in place.iter_mut().zip(body.iter().chain(macs)) {
+        *byte = *new;
     }
     place
 }

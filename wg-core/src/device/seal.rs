@@ -90,6 +90,12 @@ impl SealJob {
     /// [`SendError::BufferTooSmall`]: the packet is lost, its counter is used up.
     #[cfg_attr(not(target_os = "none"), inline(always))]
     pub fn seal(self, buf: &mut [u8]) -> Result<Sealed<'_>, SendError> {
+        self.seal_in_place(buf)
+    }
+
+    /// Without moving the job, whose copy would stand on the stack below the cipher.
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    fn seal_in_place<'b>(&self, buf: &'b mut [u8]) -> Result<Sealed<'b>, SendError> {
         let needed = self.datagram_len();
         let Some(datagram) = buf.get_mut(..needed) else {
             return Err(SendError::BufferTooSmall { needed });
@@ -119,8 +125,8 @@ impl Device<'_> {
         let end = DATA_HEADER_LEN.saturating_add(len);
         let packet = buf.get(DATA_HEADER_LEN..end).filter(|_| needed <= buf.len());
         let Some(packet) = packet else { return Err(SendError::BufferTooSmall { needed }) };
-        let job = self.begin_seal(now, packet)?;
-        let sealed = job.seal(buf)?;
+        let job = self.begin_seal(now, packet);
+        let sealed = job.as_ref().map_err(|error| *error)?.seal_in_place(buf)?;
         self.commit_seal(now, sealed).map_err(SendError::Refused)
     }
 
