@@ -70,7 +70,7 @@ fn print_table(figures: &Map<String, Value>) {
                 && figures.contains_key(&format!("{work}.ratio"))
         });
         if !is_in_table {
-            println!("{name:<40}{figure:>12}");
+            println!("{name:<40}{figure}");
         }
     }
 }

@@ -129,7 +129,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Three digits after the point.
+/// Four digits that count, whatever the size of the figure.
 fn rounded(value: f64) -> Value {
-    json!((value * 1000.0).round() / 1000.0)
+    let figure: f64 = format!("{value:.3e}").parse().expect("a number, just printed");
+    json!(figure)
 }
