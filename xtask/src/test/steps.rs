@@ -63,6 +63,9 @@ pub(super) fn all() -> Result<Vec<Step>> {
     steps.push(step("deny", deny()));
     steps.push(step("packages", package(&published)));
     steps.push(step("specification", xtask("spec")?));
+    let mut size = xtask("size")?;
+    size.arg("--quick");
+    steps.push(step("no panic, and the size", size));
     steps.push(Step { closing: |_| true, ..step("interop", xtask("interop")?) });
     Ok(steps)
 }
