@@ -54,15 +54,12 @@ pub(super) fn all() -> Result<Vec<Step>> {
         cargo(&["doc", "--workspace", "--all-features", "--no-deps", "--locked"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(step("documentation", documentation));
-    let mut spec = Command::new(std::env::current_exe()?);
-    spec.arg("spec").current_dir(root());
-    steps.push(step("specification", spec));
+    steps.push(step("specification", xtask("spec")?));
     for package in &published {
         steps.push(rust_version(&package.name));
     }
     steps.push(step("deny", deny()));
     steps.push(step("packages", package(&published)));
-    steps.push(step("specification", xtask("spec")?));
     let mut size = xtask("size")?;
     size.arg("--quick");
     steps.push(step("no panic, and the size", size));
