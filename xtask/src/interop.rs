@@ -78,8 +78,9 @@ impl Case {
 
 const CASES: &[&[Case]] = &[
     handshake::CASES,
-    data::CASES,
+    // Before the streams: a closing TCP connection still has something to say.
     keepalive::CASES,
+    data::CASES,
     roaming::CASES,
     restart::CASES,
     refusal::CASES,
