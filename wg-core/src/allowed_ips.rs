@@ -190,6 +190,16 @@ impl<'a> AllowedIps<'a> {
         })
     }
 
+    /// How many more prefixes certainly fit.
+    pub(crate) fn free(&self) -> usize {
+        if self.nodes.grows() {
+            return usize::MAX;
+        }
+        let used: usize = (0..self.routes.len()).map(|peer| self.of(peer).count()).sum();
+        // A route needs a node, and a fork above it at most.
+        (self.nodes.len() as usize / 2).saturating_sub(used)
+    }
+
     /// Follows the nodes that contain `prefix` and are shorter.
     fn descend(&self, prefix: Prefix) -> Trail {
         let mut trail = Trail { place: Place::Root, above: None };

@@ -1,6 +1,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
+// Firmware's futures stay on their core: none needs to be `Send`.
+#![allow(async_fn_in_trait)]
 //! A WireGuard tunnel over the UDP stack that firmware already has.
 //!
 //! [`wg_core`] is the protocol. This crate drives it: it moves datagrams between the engine
@@ -88,17 +90,42 @@
 //!
 //! - `embedded-nal`: `Tunnel`, for firmware without an executor. Rust 1.88.
 
+#[macro_use]
+mod log;
+
+// The order to read in: `shared` is the tunnel without input and output, `runner` and
+// `blocking` are the two ways to drive it, `interface` is its inside and `datagrams` its outside.
 #[cfg(feature = "embedded-nal")]
 mod blocking;
-#[cfg(feature = "embedded-nal")]
-mod buffers;
-#[cfg(feature = "embedded-nal")]
+mod clock;
+mod datagrams;
+mod events;
+mod frame;
+mod handle;
+mod interface;
+mod link;
+mod monotonic;
+mod resources;
 mod routing_loop;
+mod runner;
+mod shared;
+mod waker;
 
 #[cfg(feature = "embedded-nal")]
-pub use blocking::{Counters, DATAGRAMS_PER_POLL, News, PATIENCE, Polled, SendError, Sent, Tunnel};
-#[cfg(feature = "embedded-nal")]
-pub use buffers::Buffers;
+pub use blocking::{DATAGRAMS_PER_POLL, PATIENCE, Polled, Tunnel};
+pub use clock::Timestamps;
+pub use datagrams::Datagrams;
+pub use handle::{Handle, Peer, PeerError};
+pub use interface::{Interface, TooLong};
+#[cfg(any(feature = "embassy", feature = "smoltcp"))]
+pub use interface::{RxToken, TxToken};
+pub use link::LinkPolicy;
+#[cfg(feature = "embassy")]
+pub use monotonic::EmbassyTime;
+pub use monotonic::Monotonic;
+pub use resources::Resources;
+pub use runner::{RECEIVE_PAUSE, Runner, new};
+pub use shared::Counters;
 
 #[cfg(feature = "embedded-nal")]
 pub use embedded_nal;

@@ -178,6 +178,17 @@ impl Device<'_> {
         }
     }
 
+    /// Asks for a session with this peer, unless there is one, as a packet for it would.
+    pub fn connect(&mut self, now: Instant, peer: PeerId) {
+        let slot = peer.slot;
+        let up = self.up;
+        let Some(peer) = self.peer_mut(peer) else { return };
+        let has_session = peer.keypairs.current().is_some_and(|keypair| keypair.can_send(now));
+        if up && !has_session && peer.whereabouts.is_known() {
+            self.request_handshake(now, slot, Request::Need);
+        }
+    }
+
     /// Sets the seconds of silence after which an empty packet is sent, 0 for never. Switched
     /// on, it sends one at once.
     pub fn set_persistent_keepalive(&mut self, now: Instant, peer: PeerId, seconds: u16) {

@@ -93,6 +93,11 @@ impl Device<'_> {
         self.routes.of(peer.slot).filter(move |_| alive)
     }
 
+    /// How many more allowed IPs certainly fit, over all peers. Grows with their number.
+    pub fn free_routes(&self) -> usize {
+        self.routes.free()
+    }
+
     /// Everything that was refused, by reason, over all peers and strangers.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals

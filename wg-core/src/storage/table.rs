@@ -70,6 +70,15 @@ impl<T> Table<'_, T> {
         }
     }
 
+    /// Whether rows can be added.
+    pub(crate) const fn grows(&self) -> bool {
+        match self {
+            Self::Borrowed(_) => false,
+            #[cfg(feature = "alloc")]
+            Self::Growing { .. } => true,
+        }
+    }
+
     /// Adds rows; false when there can be no more.
     pub(crate) fn grow(&mut self) -> bool {
         match self {

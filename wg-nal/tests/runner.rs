@@ -1,0 +1,244 @@
+//! The tunnel that runs as a task, over a network in memory.
+
+mod virtual_network;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use virtual_network::{Clock, Network, Seeded, Simulation, Socket, address_of};
+use wg_core::{Event, Increasing, PresharedKey, PrivateKey, Refusal, Tai64n};
+use wg_nal::{Handle, Interface, LinkPolicy, Peer, Resources, Runner};
+
+type Wall = Increasing<fn() -> Option<Duration>>;
+type Run = Runner<'static, Socket, Seeded, Wall, Clock>;
+
+struct Host {
+    interface: Interface<'static>,
+    handle: Handle<'static, Clock>,
+    runner: Option<Run>,
+    socket: Socket,
+    clock: Clock,
+    key: PrivateKey,
+}
+
+fn wall() -> Option<Duration> {
+    Some(Duration::from_secs(1_800_000_000))
+}
+
+fn host(network: &Rc<Network>, number: u8) -> Host {
+    let resources = Box::leak(Box::new(Resources::<2, 4, 1400, 3, 4>::new()));
+    let (socket, clock) = (Socket::new(network, number), Clock::new(network));
+    let mut rng = Seeded(u64::from(number));
+    let key = PrivateKey::generate(&mut rng);
+    let wall: Wall = Increasing::new(wall as fn() -> _, None::<Tai64n>);
+    let (mut interface, handle, runner) =
+        wg_nal::new(resources, socket.clone(), rng, wall, clock.clone());
+    interface.set_link_policy(LinkPolicy::AlwaysUp);
+    handle.set_private_key(Some(&key));
+    Host { interface, handle, runner: Some(runner), socket, clock, key }
+}
+
+/// Makes two hosts peers of each other; only the first knows where the other one is.
+fn introduce(a: &Host, b: &Host) {
+    let everything = ["0.0.0.0/0".parse().unwrap()];
+    let peer = |host: &Host, endpoint: Option<SocketAddr>, of: &Host| {
+        let peer = Peer {
+            public_key: &host.key.public_key(),
+            preshared_key: &PresharedKey::NONE,
+            endpoint,
+            allowed_ips: &everything,
+            persistent_keepalive: 0,
+        };
+        of.handle.set_peer(&peer).unwrap()
+    };
+    peer(b, Some(b.socket.address.get()), a);
+    peer(a, None, b);
+}
+
+fn pair(network: &Rc<Network>) -> (Host, Host) {
+    let (a, b) = (host(network, 1), host(network, 2));
+    introduce(&a, &b);
+    (a, b)
+}
+
+/// An IPv4 packet that says `text`.
+fn packet(text: &str) -> Vec<u8> {
+    let len = 20 + text.len();
+    let mut packet = vec![0x45, 0, (len >> 8) as u8, len as u8, 0, 0, 0, 0, 64, 99, 0, 0];
+    packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+    packet.extend(text.as_bytes());
+    packet
+}
+
+fn run(simulation: &mut Simulation<'_>, host: &mut Host) {
+    let mut runner = host.runner.take().unwrap();
+    simulation.spawn(async move { runner.run().await });
+}
+
+const SOON: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_packet_asks_for_the_session_and_arrives() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    simulation.run_for(SOON);
+    assert_eq!(network.record.borrow().len(), 0, "nothing was asked for");
+
+    let sent = packet("hello");
+    assert_eq!(a.interface.try_send(&sent), Ok(true));
+    let received = simulation.block_on(SOON, b.interface.receive(|packet| packet.to_vec()));
+    assert_eq!(received, sent);
+    assert!(matches!(a.handle.try_event(), Some(Event::SessionUp(_))));
+    assert_eq!(a.handle.waiting(), 0);
+}
+
+#[test]
+fn packets_that_wait_keep_their_order_and_the_oldest_goes_first() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    network.lose(100);
+    for number in 0..5 {
+        assert_eq!(a.interface.try_send(&packet(&format!("{number}"))), Ok(true));
+        simulation.run_for(Duration::from_millis(1));
+    }
+    assert_eq!(a.handle.counters().displaced, 2, "three frames wait");
+    network.lose(0);
+    run(&mut simulation, &mut b);
+    for number in 2..5 {
+        let received = simulation.block_on(SOON * 6, b.interface.receive(|packet| packet.to_vec()));
+        assert_eq!(received, packet(&format!("{number}")));
+    }
+}
+
+#[test]
+fn packets_to_a_peer_that_does_not_answer_are_dropped_in_the_end() {
+    let network = Network::new();
+    let (mut a, _b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    assert_eq!(a.interface.try_send(&packet("hello")), Ok(true));
+    simulation.run_for(SOON * 120);
+    assert_eq!(a.handle.counters().abandoned, 1);
+    assert_eq!(a.handle.refusals().count(Refusal::Unanswered), 1);
+    assert_eq!(a.handle.waiting(), 0);
+}
+
+#[test]
+fn an_idle_hour_wakes_nobody_after_the_keys_are_wiped() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    assert_eq!(a.interface.try_send(&packet("hello")), Ok(true));
+    simulation.run_for(Duration::from_secs(541));
+    let (before_a, before_b) = (a.clock.wakeups.get(), b.clock.wakeups.get());
+    assert!(before_a > 0);
+    simulation.run_for(Duration::from_secs(3600));
+    assert_eq!((a.clock.wakeups.get(), b.clock.wakeups.get()), (before_a, before_b));
+}
+
+#[test]
+fn an_hour_of_keepalives_wakes_as_often_as_they_are_sent() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    let peer = a.handle.find_peer(&b.key.public_key()).unwrap();
+    a.handle.set_persistent_keepalive(peer, 25);
+    simulation.run_for(SOON);
+    let (before, sent) = (a.clock.wakeups.get(), network.sent_by(a.socket.address.get()).len());
+    simulation.run_for(Duration::from_secs(3600));
+    let wakeups = a.clock.wakeups.get() - before;
+    let lengths = network.sent_by(a.socket.address.get()).split_off(sent);
+    let rekeys = lengths.iter().filter(|len| **len == 148).count() as u32;
+    println!("{wakeups} timer wake-ups in an hour, {rekeys} rekeys");
+    assert!((130..=150).contains(&wakeups), "{wakeups} wake-ups, {rekeys} rekeys");
+    assert!((20..=31).contains(&rekeys), "{rekeys}");
+}
+
+#[test]
+fn stopping_wipes_the_session_and_running_again_makes_another() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut b);
+    let mut runner = a.runner.take().unwrap();
+    let handle = a.handle.clone();
+    simulation.spawn(async move {
+        for _ in 0..2 {
+            runner.run().await;
+            assert!(!handle.is_link_up());
+        }
+        drop(runner);
+        assert_eq!(handle.public_key(), None, "dropping wipes the private key");
+    });
+    for text in ["first", "second"] {
+        simulation.run_for(SOON);
+        assert_eq!(a.interface.try_send(&packet(text)), Ok(true));
+        let received =
+            simulation.block_on(SOON * 10, b.interface.receive(|packet| packet.to_vec()));
+        assert_eq!(received, packet(text));
+        a.handle.stop();
+        simulation.run_for(SOON);
+    }
+    assert_eq!(a.handle.public_key(), None);
+}
+
+#[test]
+fn an_underlay_that_fails_is_left_alone_for_a_while_and_comes_back() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    b.socket.fails.set(20);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    simulation.run_for(SOON);
+    assert_eq!(b.handle.counters().receive_errors, 5, "at once and every 250 ms");
+    simulation.run_for(SOON * 10);
+    assert_eq!(a.interface.try_send(&packet("hello")), Ok(true));
+    simulation.block_on(SOON, b.interface.receive(|_| ()));
+}
+
+#[test]
+fn a_session_link_comes_up_by_itself_and_again_after_silence() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    a.interface.set_link_policy(LinkPolicy::Session);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    simulation.run_for(SOON * 300);
+    assert!(!a.handle.is_link_up(), "nobody answers");
+    run(&mut simulation, &mut b);
+    let handle = a.handle.clone();
+    simulation.block_on(SOON * 6, handle.wait_link_up());
+    for _ in 0..3 {
+        simulation.run_for(SOON * 600);
+        simulation.block_on(SOON * 6, handle.wait_link_up());
+    }
+    assert_eq!(address_of(1), a.socket.address.get());
+}
+
+#[test]
+fn the_tunnels_own_datagrams_are_not_sent_through_it() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    let mut datagram = packet("....!!!!");
+    datagram[9] = 17;
+    datagram[16..20].copy_from_slice(&[192, 0, 2, 2]);
+    datagram[20..24].copy_from_slice(&[0xca, 0x6c, 0xca, 0x6c]);
+    assert_eq!(a.interface.try_send(&datagram), Ok(true));
+    simulation.run_for(SOON);
+    assert_eq!(a.handle.counters().routing_loops, 1);
+    assert!(network.record.borrow().is_empty());
+}

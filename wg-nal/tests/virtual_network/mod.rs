@@ -1,0 +1,335 @@
+//! A network in memory, with loss, reordering and virtual time, and an executor that makes the
+//! time pass.
+//!
+//! Everything is deterministic: time moves only when no task has anything to do, to the next
+//! timer or arrival, and randomness is seeded.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use wg_core::rand_core::{TryCryptoRng, TryRng};
+use wg_core::{Endpoint, Instant, Source};
+use wg_nal::{Datagrams, Monotonic};
+
+/// A generator that is repeatable and by no means secure (SplitMix64).
+pub struct Seeded(pub u64);
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.try_next_u64().map(|n| n as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(z ^ (z >> 31))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            let word = self.try_next_u64()?.to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seeded {}
+
+impl Seeded {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        let Ok(random) = self.try_next_u64();
+        random % limit
+    }
+}
+
+struct Flight {
+    due: Instant,
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+struct Alarm {
+    at: Instant,
+    waker: Waker,
+}
+
+/// Datagrams between hosts, and the time.
+pub struct Network {
+    now: Cell<Instant>,
+    loss_percent: Cell<u64>,
+    /// Datagrams arrive after 10 ms, and up to so much later.
+    jitter: Cell<Duration>,
+    rng: RefCell<Seeded>,
+    flights: RefCell<Vec<Flight>>,
+    alarms: RefCell<Vec<Alarm>>,
+    listeners: RefCell<Vec<(SocketAddr, Waker)>>,
+    /// The lengths of all datagrams that were ever sent, with their senders.
+    pub record: RefCell<Vec<(SocketAddr, usize)>>,
+}
+
+impl Network {
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(Instant::from_secs(1)),
+            loss_percent: Cell::new(0),
+            jitter: Cell::new(Duration::ZERO),
+            rng: RefCell::new(Seeded(42)),
+            flights: RefCell::default(),
+            alarms: RefCell::default(),
+            listeners: RefCell::default(),
+            record: RefCell::default(),
+        })
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub fn lose(&self, percent: u64) {
+        self.loss_percent.set(percent);
+    }
+
+    pub fn reorder(&self, jitter: Duration) {
+        self.jitter.set(jitter);
+    }
+
+    /// Puts a datagram on its way.
+    pub fn carry(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.record.borrow_mut().push((from, bytes.len()));
+        let mut rng = self.rng.borrow_mut();
+        if rng.below(100) >= self.loss_percent.get() {
+            let late = rng.below(self.jitter.get().as_micros() as u64 + 1);
+            let due = self.now().saturating_add(Duration::from_micros(10_000 + late));
+            self.flights.borrow_mut().push(Flight { due, from, to, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// What has arrived at an address: the datagram that came first.
+    pub fn arrived(&self, at: SocketAddr) -> Option<(SocketAddr, Vec<u8>)> {
+        let mut flights = self.flights.borrow_mut();
+        let due = |flight: &&Flight| flight.to == at && flight.due <= self.now();
+        let due = flights.iter().filter(due).map(|flight| flight.due).min()?;
+        let first = flights.iter().position(|flight| flight.to == at && flight.due == due)?;
+        let Flight { from, bytes, .. } = flights.remove(first);
+        Some((from, bytes))
+    }
+
+    pub fn sent_by(&self, host: SocketAddr) -> Vec<usize> {
+        self.record.borrow().iter().filter(|(from, _)| *from == host).map(|(_, len)| *len).collect()
+    }
+
+    /// Moves to the next alarm or arrival, no later than `end`; false when there is none.
+    fn advance(&self, end: Instant) -> bool {
+        let listening = |to| self.listeners.borrow().iter().any(|(at, _)| *at == to);
+        let arrivals = self.flights.borrow();
+        let arrivals = arrivals.iter().filter(|flight| listening(flight.to)).map(|f| f.due);
+        let next = self.alarms.borrow().iter().map(|alarm| alarm.at).chain(arrivals).min();
+        let Some(next) = next.filter(|next| *next <= end) else {
+            self.now.set(end);
+            return false;
+        };
+        self.now.set(self.now().max(next));
+        let now = self.now();
+        for alarm in self.alarms.borrow_mut().extract_if(.., |alarm| alarm.at <= now) {
+            alarm.waker.wake();
+        }
+        let flights = self.flights.borrow();
+        let reached = |at| flights.iter().any(|flight| flight.to == at && flight.due <= now);
+        for (_, waker) in self.listeners.borrow_mut().extract_if(.., |(at, _)| reached(*at)) {
+            waker.wake();
+        }
+        true
+    }
+}
+
+/// A host's clock, which counts how often it wakes somebody.
+#[derive(Clone)]
+pub struct Clock {
+    network: Rc<Network>,
+    pub wakeups: Rc<Cell<u32>>,
+}
+
+impl Clock {
+    pub fn new(network: &Rc<Network>) -> Self {
+        Self { network: network.clone(), wakeups: Rc::default() }
+    }
+}
+
+impl Monotonic for Clock {
+    fn now(&self) -> Instant {
+        self.network.now()
+    }
+
+    async fn delay_until(&self, at: Instant) {
+        let mut waited = false;
+        poll_fn(|cx| {
+            if self.network.now() >= at {
+                self.wakeups.set(self.wakeups.get() + u32::from(waited));
+                return Poll::Ready(());
+            }
+            waited = true;
+            self.network.alarms.borrow_mut().retain(|alarm| !alarm.waker.will_wake(cx.waker()));
+            self.network.alarms.borrow_mut().push(Alarm { at, waker: cx.waker().clone() });
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// A socket of the network. Its address can change under it.
+#[derive(Clone)]
+pub struct Socket {
+    pub network: Rc<Network>,
+    pub address: Rc<Cell<SocketAddr>>,
+    /// The next operations fail so.
+    pub fails: Rc<Cell<u32>>,
+}
+
+impl Socket {
+    pub fn new(network: &Rc<Network>, host: u8) -> Self {
+        let address = Rc::new(Cell::new(address_of(host)));
+        Self { network: network.clone(), address, fails: Rc::default() }
+    }
+
+    fn fail(&self) -> Result<(), &'static str> {
+        match self.fails.get() {
+            0 => Ok(()),
+            more => {
+                self.fails.set(more - 1);
+                Err("the link is gone")
+            }
+        }
+    }
+}
+
+pub fn address_of(host: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)), 51820)
+}
+
+impl Datagrams for Socket {
+    type Error = &'static str;
+
+    fn local_port(&self) -> Option<u16> {
+        Some(self.address.get().port())
+    }
+
+    async fn receive(&mut self, buf: &mut [u8]) -> Result<(usize, Source), &'static str> {
+        poll_fn(|cx| {
+            self.fail()?;
+            let at = self.address.get();
+            match self.network.arrived(at) {
+                Some((from, bytes)) => {
+                    buf[..bytes.len()].copy_from_slice(&bytes);
+                    Poll::Ready(Ok((bytes.len(), from.into())))
+                }
+                None => {
+                    let mut listeners = self.network.listeners.borrow_mut();
+                    listeners.retain(|(_, waker)| !waker.will_wake(cx.waker()));
+                    listeners.push((at, cx.waker().clone()));
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    async fn send(&mut self, to: Endpoint, datagram: &[u8]) -> Result<(), &'static str> {
+        self.fail()?;
+        self.network.carry(self.address.get(), to.remote, datagram);
+        Ok(())
+    }
+}
+
+/// Tasks over a network.
+pub struct Simulation<'t> {
+    network: Rc<Network>,
+    tasks: Vec<Task<'t>>,
+}
+
+struct Task<'t> {
+    future: Pin<Box<dyn Future<Output = ()> + 't>>,
+    woken: Arc<Woken>,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<'t> Simulation<'t> {
+    pub fn new(network: &Rc<Network>) -> Self {
+        Self { network: network.clone(), tasks: Vec::new() }
+    }
+
+    pub fn spawn(&mut self, future: impl Future<Output = ()> + 't) {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        self.tasks.push(Task { future: Box::pin(future), woken });
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.network.now().saturating_add(time);
+        self.poll_all();
+        while self.network.advance(end) {
+            self.poll_all();
+        }
+    }
+
+    /// Runs until `future` is done, or panics when that takes longer than `limit`.
+    pub fn block_on<A>(&mut self, limit: Duration, future: impl Future<Output = A>) -> A {
+        let mut future = std::pin::pin!(future);
+        let end = self.network.now().saturating_add(limit);
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = woken.clone().into();
+        loop {
+            if woken.0.swap(false, Ordering::Relaxed)
+                && let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker))
+            {
+                return answer;
+            }
+            if !self.poll_woken() && !woken.0.load(Ordering::Relaxed) {
+                assert!(self.network.advance(end), "not done within {limit:?}");
+            }
+        }
+    }
+
+    fn poll_all(&mut self) {
+        let mut rounds = 0;
+        while self.poll_woken() {
+            rounds += 1;
+            assert!(rounds < 10_000, "a task wakes itself for ever");
+        }
+    }
+
+    fn poll_woken(&mut self) -> bool {
+        let mut any = false;
+        self.tasks.retain_mut(|task| {
+            if !task.woken.0.swap(false, Ordering::Relaxed) {
+                return true;
+            }
+            any = true;
+            let waker = task.woken.clone().into();
+            task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+        });
+        any
+    }
+}
