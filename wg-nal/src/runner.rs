@@ -128,7 +128,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
                 }
                 Woken::Deadline => {
                     let now = self.time.now();
-                    self.shared.borrow_mut().device.handle_timeout(now);
+                    self.shared.borrow_mut().handle_timeout(now);
                 }
                 Woken::Work => {}
             }
@@ -159,7 +159,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             if shared.has_work() {
                 return Poll::Ready(());
             }
-            shared.wakers.runner.register(cx);
+            shared.waiting.runner.register(cx);
             Poll::Pending
         });
         let (until, deaf) = match (deadline, self.deaf_until) {

@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::frame::{Fate, Pool, packet};
 use crate::link::LinkPolicy;
 use crate::routing_loop::{same_place, udp_addresses};
-use crate::waker::WakerSlot;
+use crate::waker::Wakers;
 
 /// What the tunnel dropped, in addition to what the engine refused
 /// ([`Device::refusals`]). Counts stop at the greatest value.
@@ -79,16 +79,17 @@ pub(crate) enum State {
     Stopping,
 }
 
-pub(crate) struct Wakers {
-    /// The runner: there is something to do.
-    pub(crate) runner: WakerSlot,
-    /// The stack in the tunnel: a packet came, there is room for one, or the link changed.
-    pub(crate) receive: WakerSlot,
-    pub(crate) transmit: WakerSlot,
-    pub(crate) link: WakerSlot,
-    /// Who waits for the link, or for an event, by a handle.
-    pub(crate) handle_link: WakerSlot,
-    pub(crate) event: WakerSlot,
+pub(crate) struct Waiting {
+    /// The runner, for something to do.
+    pub(crate) runner: Wakers,
+    /// The stack in the tunnel: for a packet, for room for one, for a change of the link.
+    pub(crate) receive: Wakers,
+    pub(crate) transmit: Wakers,
+    pub(crate) link: Wakers,
+    /// By handles: for the link, for an event, for news of a handshake.
+    pub(crate) handle_link: Wakers<2>,
+    pub(crate) event: Wakers<2>,
+    pub(crate) handshake: Wakers<4>,
 }
 
 pub(crate) struct Shared<'d> {
@@ -97,7 +98,7 @@ pub(crate) struct Shared<'d> {
     pub(crate) outbound: Pool<'d>,
     pub(crate) counters: Counters,
     pub(crate) events: Events,
-    pub(crate) wakers: Wakers,
+    pub(crate) waiting: Waiting,
     pub(crate) state: State,
     pub(crate) policy: LinkPolicy,
     has_session: bool,
@@ -115,13 +116,14 @@ impl<'d> Shared<'d> {
             outbound,
             counters: Counters::default(),
             events: Events::NONE,
-            wakers: Wakers {
-                runner: WakerSlot::EMPTY,
-                receive: WakerSlot::EMPTY,
-                transmit: WakerSlot::EMPTY,
-                link: WakerSlot::EMPTY,
-                handle_link: WakerSlot::EMPTY,
-                event: WakerSlot::EMPTY,
+            waiting: Waiting {
+                runner: Wakers::EMPTY,
+                receive: Wakers::EMPTY,
+                transmit: Wakers::EMPTY,
+                link: Wakers::EMPTY,
+                handle_link: Wakers::EMPTY,
+                event: Wakers::EMPTY,
+                handshake: Wakers::EMPTY,
             },
             state: State::Stopped,
             policy: LinkPolicy::default(),
@@ -149,7 +151,7 @@ impl<'d> Shared<'d> {
         self.outbound.wipe();
         self.inbound.wipe();
         self.link_may_have_changed(now);
-        self.wakers.transmit.wake();
+        self.waiting.transmit.wake();
     }
 
     /// Wipes everything, the private key and the peers included.
@@ -165,7 +167,7 @@ impl<'d> Shared<'d> {
     pub(crate) fn touch(&mut self, now: Instant) {
         self.touched = true;
         self.link_may_have_changed(now);
-        self.wakers.runner.wake();
+        self.waiting.runner.wake();
     }
 
     /// Whether the runner has something to do at once.
@@ -181,6 +183,13 @@ impl<'d> Shared<'d> {
 
     pub(crate) fn poll_timeout(&mut self) -> Option<(Instant, Reason)> {
         self.device.poll_timeout()
+    }
+
+    /// Serves one deadline, if one is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.device.handle_timeout(now);
+        // A handshake may have gone unanswered.
+        self.waiting.handshake.wake();
     }
 
     /// The next datagram to send, by the law of driving: news first, then the protocol's own
@@ -215,7 +224,7 @@ impl<'d> Shared<'d> {
                 Err(fate) => {
                     self.outbound.put_back(packet, fate);
                     if fate == Fate::Vacant {
-                        self.wakers.transmit.wake();
+                        self.waiting.transmit.wake();
                     }
                 }
             }
@@ -254,7 +263,7 @@ impl<'d> Shared<'d> {
     /// The frame of a datagram was sent, or was not: it is free again.
     pub(crate) fn give_back(&mut self, frame: &'d mut [u8]) {
         self.outbound.give_back(frame);
-        self.wakers.transmit.wake();
+        self.waiting.transmit.wake();
     }
 
     /// Takes a datagram that stands in `arrived`, a frame that becomes another one when it held
@@ -274,7 +283,7 @@ impl<'d> Shared<'d> {
                 match self.inbound.vacant() {
                     Some(kept) => {
                         kept.fill(arrived, len);
-                        self.wakers.receive.wake();
+                        self.waiting.receive.wake();
                     }
                     None => count(&mut self.counters.overrun),
                 }
@@ -311,6 +320,7 @@ impl<'d> Shared<'d> {
                 }
                 _ => {}
             }
+            self.waiting.handshake.wake();
             self.link_may_have_changed(now);
             if !matches!(event, Event::EndpointMoved(_)) {
                 self.seek_session(now);
@@ -318,7 +328,7 @@ impl<'d> Shared<'d> {
             if self.events.add(event) {
                 count(&mut self.counters.missed_events);
             }
-            self.wakers.event.wake();
+            self.waiting.event.wake();
         }
     }
 
@@ -350,8 +360,8 @@ impl<'d> Shared<'d> {
             self.device.peer(now, peer).is_some_and(|peer| peer.connection == Connection::Up)
         };
         self.has_session = self.device.peers().any(is_up);
-        self.wakers.link.wake();
-        self.wakers.handle_link.wake();
+        self.waiting.link.wake();
+        self.waiting.handle_link.wake();
     }
 
     fn drop_departed(&mut self) {
@@ -370,7 +380,7 @@ impl<'d> Shared<'d> {
     fn abandon(&mut self, dropped: u32) {
         self.counters.abandoned = self.counters.abandoned.saturating_add(dropped);
         if dropped > 0 {
-            self.wakers.transmit.wake();
+            self.waiting.transmit.wake();
         }
     }
 
@@ -403,7 +413,7 @@ impl<'d> Shared<'d> {
         if let Some(kept) = self.outbound.vacant() {
             kept.fill(frame, len);
         }
-        self.wakers.runner.wake();
+        self.waiting.runner.wake();
     }
 
     /// Whether [`enqueue`](Self::enqueue) displaces nothing but what waits for a session.

@@ -98,6 +98,14 @@ impl Device<'_> {
         self.routes.free()
     }
 
+    /// How many more peers certainly fit. Grows with their number.
+    pub fn free_peers(&self) -> usize {
+        if self.peers.grows() {
+            return usize::MAX;
+        }
+        (self.peers.len() as usize).saturating_sub(self.peers().count())
+    }
+
     /// Everything that was refused, by reason, over all peers and strangers.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals
