@@ -56,6 +56,7 @@ fn a_newer_packet_does_not_wait_for_the_session_of_older_ones() {
     let (mut a, _b) = pair(&network);
     let mut simulation = Simulation::new(&network);
     run(&mut simulation, &mut a);
+    simulation.run_for(SOON);
     simulation.block_on(SOON, async {
         for number in 0..8 {
             a.interface.send(&packet(&format!("{number}"))).await.unwrap();
