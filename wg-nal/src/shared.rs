@@ -106,6 +106,9 @@ pub(crate) struct Shared<'d> {
     pub(crate) port: u16,
     /// A setting changed that the runner has not looked at.
     touched: bool,
+    /// So many packets waited for the session that is up now. One of them confirms it to the
+    /// peer, in place of an empty packet, so they go first.
+    confirming: u32,
 }
 
 impl<'d> Shared<'d> {
@@ -130,6 +133,7 @@ impl<'d> Shared<'d> {
             has_session: false,
             port: 0,
             touched: false,
+            confirming: 0,
         }
     }
 
@@ -192,8 +196,8 @@ impl<'d> Shared<'d> {
         self.waiting.handshake.wake();
     }
 
-    /// The next datagram to send, by the law of driving: news first, then the protocol's own
-    /// datagrams, then packets, oldest first.
+    /// The next datagram to send, by the law of driving: news first, then the packets that waited
+    /// for it, then the protocol's own datagrams, then packets, oldest first.
     ///
     /// A datagram of [`Place::Frame`] comes with its frame in `frame`, to be given back.
     pub(crate) fn next_datagram<R: CryptoRng>(
@@ -211,21 +215,27 @@ impl<'d> Shared<'d> {
         }
         loop {
             self.take_news(now);
-            if let Some(transmit) = self.device.poll_transmit(now, clock, rng, own) {
+            if self.confirming > 0 {
+                self.confirming = self.confirming.saturating_sub(1);
+            } else if let Some(transmit) = self.device.poll_transmit(now, clock, rng, own) {
                 let (to, len) = (transmit.to, transmit.datagram.len());
                 return Some(Outgoing { to, place: Place::Own, len });
             }
-            let (packet, len) = self.outbound.take_queued()?;
+            let Some((packet, len)) = self.outbound.take_queued() else {
+                match core::mem::take(&mut self.confirming) {
+                    0 => return None,
+                    _ => continue,
+                }
+            };
             match self.seal(now, packet, len, &largest) {
                 Ok((to, len)) => {
                     *frame = packet;
                     return Some(Outgoing { to, place: Place::Frame, len });
                 }
                 Err(fate) => {
+                    // What waits for a session makes room for what comes.
                     self.outbound.put_back(packet, fate);
-                    if fate == Fate::Vacant {
-                        self.waiting.transmit.wake();
-                    }
+                    self.waiting.transmit.wake();
                 }
             }
         }
@@ -276,6 +286,8 @@ impl<'d> Shared<'d> {
         arrived: &mut &'d mut [u8],
         len: usize,
     ) -> Option<Outgoing> {
+        // Some stacks tell the length of a datagram that they cut. The engine refuses the rest.
+        let len = len.min(arrived.len());
         let datagram = arrived.get_mut(..len)?;
         match self.device.handle_datagram(now, rng, from, datagram) {
             Ok(Received::Packet { packet, .. }) => {
@@ -308,7 +320,9 @@ impl<'d> Shared<'d> {
                     self.has_session = true;
                     info!("good handshake with {}", self.where_is(now, peer));
                     // They kept their turns, so they go in order, before what came later.
-                    self.outbound.change(|fate| fate == Fate::ForSession(peer), Fate::Queued);
+                    let waited =
+                        self.outbound.change(|fate| fate == Fate::ForSession(peer), Fate::Queued);
+                    self.confirming = self.confirming.saturating_add(waited);
                 }
                 Event::HandshakeGivenUp(peer) => {
                     warn!("no answer to handshakes from {}", self.where_is(now, peer));

@@ -6,6 +6,10 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
 
+pub mod host;
+#[cfg(feature = "embedded-nal")]
+pub mod stack;
+
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -57,6 +61,9 @@ impl Seeded {
     }
 }
 
+/// How long a datagram lies at an address where nobody fetches it.
+const LIFETIME: Duration = Duration::from_secs(120);
+
 struct Flight {
     due: Instant,
     from: SocketAddr,
@@ -81,6 +88,8 @@ pub struct Network {
     listeners: RefCell<Vec<(SocketAddr, Waker)>>,
     /// The lengths of all datagrams that were ever sent, with their senders.
     pub record: RefCell<Vec<(SocketAddr, usize)>>,
+    /// The first byte and the length of each datagram that was sent and never fetched.
+    pub lost: RefCell<Vec<(u8, usize)>>,
 }
 
 impl Network {
@@ -94,6 +103,7 @@ impl Network {
             alarms: RefCell::default(),
             listeners: RefCell::default(),
             record: RefCell::default(),
+            lost: RefCell::default(),
         })
     }
 
@@ -113,11 +123,50 @@ impl Network {
     pub fn carry(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.record.borrow_mut().push((from, bytes.len()));
         let mut rng = self.rng.borrow_mut();
-        if rng.below(100) >= self.loss_percent.get() {
-            let late = rng.below(self.jitter.get().as_micros() as u64 + 1);
-            let due = self.now().saturating_add(Duration::from_micros(10_000 + late));
-            self.flights.borrow_mut().push(Flight { due, from, to, bytes: bytes.to_vec() });
+        if rng.below(100) < self.loss_percent.get() {
+            self.lose_one(bytes);
+            return;
         }
+        let late = rng.below(self.jitter.get().as_micros() as u64 + 1);
+        let due = self.now().saturating_add(Duration::from_micros(10_000 + late));
+        let mut flights = self.flights.borrow_mut();
+        let expired = |f: &mut Flight| f.due.saturating_add(LIFETIME) < self.now();
+        for flight in flights.extract_if(.., expired) {
+            self.lose_one(&flight.bytes);
+        }
+        flights.push(Flight { due, from, to, bytes: bytes.to_vec() });
+    }
+
+    fn lose_one(&self, bytes: &[u8]) {
+        let kind = bytes.first().copied().unwrap_or_default();
+        self.lost.borrow_mut().push((kind, bytes.len()));
+    }
+
+    /// Nothing is on its way any more, and nothing is left lying.
+    pub fn sweep(&self) {
+        for flight in self.flights.take() {
+            self.lose_one(&flight.bytes);
+        }
+    }
+
+    /// Lets time pass for those who look at the clock themselves.
+    pub fn pass(&self, time: Duration) {
+        let end = self.now().saturating_add(time);
+        while self.advance(end) {}
+    }
+
+    /// Wakes `waker` at `at`, in place of what it was to be woken for before.
+    pub fn wake_at(&self, at: Instant, waker: &Waker) {
+        let mut alarms = self.alarms.borrow_mut();
+        alarms.retain(|alarm| !alarm.waker.will_wake(waker));
+        alarms.push(Alarm { at, waker: waker.clone() });
+    }
+
+    /// Wakes `waker` when something arrives at an address.
+    pub fn wake_on_arrival(&self, at: SocketAddr, waker: &Waker) {
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.retain(|(_, listener)| !listener.will_wake(waker));
+        listeners.push((at, waker.clone()));
     }
 
     /// What has arrived at an address: the datagram that came first.
@@ -184,8 +233,7 @@ impl Monotonic for Clock {
                 return Poll::Ready(());
             }
             waited = true;
-            self.network.alarms.borrow_mut().retain(|alarm| !alarm.waker.will_wake(cx.waker()));
-            self.network.alarms.borrow_mut().push(Alarm { at, waker: cx.waker().clone() });
+            self.network.wake_at(at, cx.waker());
             Poll::Pending
         })
         .await;
@@ -205,6 +253,14 @@ impl Socket {
     pub fn new(network: &Rc<Network>, host: u8) -> Self {
         let address = Rc::new(Cell::new(address_of(host)));
         Self { network: network.clone(), address, fails: Rc::default() }
+    }
+
+    /// Changes the address, and wakes who waits at the old one.
+    pub fn move_to(&self, address: SocketAddr) {
+        let old = self.address.replace(address);
+        for (_, waker) in self.network.listeners.borrow_mut().extract_if(.., |(at, _)| *at == old) {
+            waker.wake();
+        }
     }
 
     fn fail(&self) -> Result<(), &'static str> {
@@ -239,9 +295,7 @@ impl Datagrams for Socket {
                     Poll::Ready(Ok((bytes.len(), from.into())))
                 }
                 None => {
-                    let mut listeners = self.network.listeners.borrow_mut();
-                    listeners.retain(|(_, waker)| !waker.will_wake(cx.waker()));
-                    listeners.push((at, cx.waker().clone()));
+                    self.network.wake_on_arrival(at, cx.waker());
                     Poll::Pending
                 }
             }
