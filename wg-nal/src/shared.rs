@@ -249,7 +249,7 @@ impl<'d> Shared<'d> {
         len: usize,
         largest: impl Fn(IpAddr) -> usize,
     ) -> Result<(Endpoint, usize), Fate> {
-        if let Some(endpoint) = self.routing_loop(now, packet(frame, len)) {
+        if let Some(endpoint) = self.routing_loop(packet(frame, len)) {
             warn!("routing loop: the route to the endpoint {} leads into the tunnel", endpoint);
             count(&mut self.counters.routing_loops);
             return Err(Fate::Vacant);
@@ -318,19 +318,19 @@ impl<'d> Shared<'d> {
             match event {
                 Event::SessionUp(peer) => {
                     self.has_session = true;
-                    info!("good handshake with {}", self.where_is(now, peer));
+                    info!("good handshake with {}", self.where_is(peer));
                     // They kept their turns, so they go in order, before what came later.
                     let waited =
                         self.outbound.change(|fate| fate == Fate::ForSession(peer), Fate::Queued);
                     self.confirming = self.confirming.saturating_add(waited);
                 }
                 Event::HandshakeGivenUp(peer) => {
-                    warn!("no answer to handshakes from {}", self.where_is(now, peer));
+                    warn!("no answer to handshakes from {}", self.where_is(peer));
                     self.drop_waiting(|waits_for| waits_for == peer);
                 }
-                Event::EndpointMoved(_peer) => info!("endpoint is {}", self.where_is(now, _peer)),
+                Event::EndpointMoved(_peer) => info!("endpoint is {}", self.where_is(_peer)),
                 Event::SessionExpired(_peer) => {
-                    debug!("session with {} expired", self.where_is(now, _peer));
+                    debug!("session with {} expired", self.where_is(_peer));
                 }
                 _ => {}
             }
@@ -399,13 +399,12 @@ impl<'d> Shared<'d> {
     }
 
     /// The endpoint that a packet is a datagram of ours to.
-    fn routing_loop(&self, now: Instant, packet: &[u8]) -> Option<SocketAddr> {
+    fn routing_loop(&self, packet: &[u8]) -> Option<SocketAddr> {
         let (source_port, destination) = udp_addresses(packet)?;
         if self.port != 0 && self.port != source_port {
             return None;
         }
-        let mut endpoints =
-            self.device.peers().filter_map(|id| self.device.peer(now, id)?.endpoint);
+        let mut endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
         endpoints.find(|endpoint| same_place(*endpoint, destination))
     }
 
@@ -438,14 +437,14 @@ impl<'d> Shared<'d> {
     }
 
     #[cfg(any(feature = "log", feature = "defmt"))]
-    fn where_is(&self, now: Instant, peer: PeerId) -> SocketAddr {
+    fn where_is(&self, peer: PeerId) -> SocketAddr {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.device.peer(now, peer).and_then(|peer| peer.endpoint).unwrap_or(nowhere)
+        self.device.endpoint(peer).unwrap_or(nowhere)
     }
 
     #[cfg(not(any(feature = "log", feature = "defmt")))]
     #[expect(clippy::unused_self, reason = "nobody reads it")]
-    const fn where_is(&self, _: Instant, _: PeerId) {}
+    const fn where_is(&self, _: PeerId) {}
 
     /// Why packets for this peer cannot be sent.
     pub(crate) fn obstacle(&self, now: Instant, peer: PeerId) -> Option<Refusal> {

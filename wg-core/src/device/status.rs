@@ -87,6 +87,13 @@ impl Device<'_> {
         })
     }
 
+    /// Where a peer is, if that is known.
+    pub fn endpoint(&self, id: PeerId) -> Option<SocketAddr> {
+        let peer = self.peers.get(id.slot)?;
+        let alive = peer.occupied && peer.generation == id.generation;
+        peer.whereabouts.get().filter(|_| alive).map(|endpoint| endpoint.remote)
+    }
+
     /// The prefixes that route to this peer.
     pub fn allowed_ips(&self, peer: PeerId) -> impl Iterator<Item = AllowedIp> + '_ {
         let alive = self.id(peer.slot) == peer;
