@@ -99,7 +99,7 @@ pub(crate) struct Shared<'d> {
     pub(crate) events: Events,
     pub(crate) wakers: Wakers,
     pub(crate) state: State,
-    pub(crate) policy: LinkPolicy,
+    policy: LinkPolicy,
     has_session: bool,
     /// The port that the underlay's socket is bound to, 0 while it is not known.
     pub(crate) port: u16,
@@ -169,6 +169,14 @@ impl<'d> Shared<'d> {
     pub(crate) fn touch(&mut self, now: Instant) {
         self.touched = true;
         self.link_may_have_changed(now);
+        self.wakers.runner.wake();
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: LinkPolicy) {
+        self.policy = policy;
+        self.touched = true;
+        self.wakers.link.wake();
+        self.wakers.handle_link.wake();
         self.wakers.runner.wake();
     }
 
@@ -439,8 +447,10 @@ impl<'d> Shared<'d> {
 
     /// Why packets for this peer cannot be sent.
     pub(crate) fn obstacle(&self, now: Instant, peer: PeerId) -> Option<Refusal> {
-        match self.device.peer(now, peer)?.connection {
+        let peer = self.device.peer(now, peer)?;
+        match peer.connection {
             Connection::Blocked(refusal) => Some(refusal),
+            Connection::Idle if peer.endpoint.is_none() => Some(Refusal::NoEndpoint),
             _ => None,
         }
     }
