@@ -128,7 +128,10 @@ where
             return Err(error);
         }
         let parts = resources.parts();
-        parts.shared.borrow_mut().port = port;
+        let mut shared = parts.shared.borrow_mut();
+        shared.port = port;
+        shared.state = State::Running;
+        drop(shared);
         let whole = LARGEST_DATAGRAM.saturating_sub(DATA_OVERHEAD);
         let interface = Interface::new(parts.shared, parts.leaving, parts.largest_mtu, whole);
         let tunnel = Self {
@@ -171,7 +174,7 @@ where
             if !due {
                 break;
             }
-            self.shared.borrow_mut().device.handle_timeout(now);
+            self.shared.borrow_mut().handle_timeout(now);
             self.send_all(now)?;
         }
         let mut more = true;

@@ -1,5 +1,8 @@
 //! Commands to a tunnel that runs, and what it tells.
 
+mod begin;
+mod name;
+
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
@@ -10,6 +13,10 @@ use wg_core::{
     AddPeerError, AllowedIp, Event, PeerId, PeerStatus, PresharedKey, PrivateKey, PublicKey,
     Refusal, Refusals, RoutesFull,
 };
+
+#[cfg(feature = "embassy")]
+pub use begin::stack_config;
+pub use begin::{BeginError, Begun, KEEPALIVE};
 
 use crate::monotonic::Monotonic;
 use crate::shared::{Counters, Shared, State};
@@ -199,7 +206,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
             if shared.link_is_up() {
                 return Poll::Ready(());
             }
-            shared.wakers.handle_link.register(cx);
+            shared.waiting.handle_link.register(cx);
             Poll::Pending
         })
         .await;
@@ -213,7 +220,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
             match shared.events.take() {
                 Some(event) => Poll::Ready(event),
                 None => {
-                    shared.wakers.event.register(cx);
+                    shared.waiting.event.register(cx);
                     Poll::Pending
                 }
             }
@@ -233,7 +240,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
         let mut shared = self.shared.borrow_mut();
         if shared.state == State::Running {
             shared.state = State::Stopping;
-            shared.wakers.runner.wake();
+            shared.waiting.runner.wake();
         }
     }
 

@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::frame::{Fate, Pool, packet};
 use crate::link::LinkPolicy;
 use crate::routing_loop::{same_place, udp_addresses};
-use crate::waker::WakerSlot;
+use crate::waker::Wakers;
 
 /// What the tunnel dropped, in addition to what the engine refused
 /// ([`Device::refusals`]). Counts stop at the greatest value.
@@ -79,16 +79,17 @@ pub(crate) enum State {
     Stopping,
 }
 
-pub(crate) struct Wakers {
-    /// The runner: there is something to do.
-    pub(crate) runner: WakerSlot,
-    /// The stack in the tunnel: a packet came, there is room for one, or the link changed.
-    pub(crate) receive: WakerSlot,
-    pub(crate) transmit: WakerSlot,
-    pub(crate) link: WakerSlot,
-    /// Who waits for the link, or for an event, by a handle.
-    pub(crate) handle_link: WakerSlot,
-    pub(crate) event: WakerSlot,
+pub(crate) struct Waiting {
+    /// The runner, for something to do.
+    pub(crate) runner: Wakers,
+    /// The stack in the tunnel: for a packet, for room for one, for a change of the link.
+    pub(crate) receive: Wakers,
+    pub(crate) transmit: Wakers,
+    pub(crate) link: Wakers,
+    /// By handles: for the link, for an event, for news of a handshake.
+    pub(crate) handle_link: Wakers<2>,
+    pub(crate) event: Wakers<2>,
+    pub(crate) handshake: Wakers<4>,
 }
 
 pub(crate) struct Shared<'d> {
@@ -97,7 +98,7 @@ pub(crate) struct Shared<'d> {
     pub(crate) outbound: Pool<'d>,
     pub(crate) counters: Counters,
     pub(crate) events: Events,
-    pub(crate) wakers: Wakers,
+    pub(crate) waiting: Waiting,
     pub(crate) state: State,
     policy: LinkPolicy,
     has_session: bool,
@@ -118,13 +119,14 @@ impl<'d> Shared<'d> {
             outbound,
             counters: Counters::default(),
             events: Events::NONE,
-            wakers: Wakers {
-                runner: WakerSlot::EMPTY,
-                receive: WakerSlot::EMPTY,
-                transmit: WakerSlot::EMPTY,
-                link: WakerSlot::EMPTY,
-                handle_link: WakerSlot::EMPTY,
-                event: WakerSlot::EMPTY,
+            waiting: Waiting {
+                runner: Wakers::EMPTY,
+                receive: Wakers::EMPTY,
+                transmit: Wakers::EMPTY,
+                link: Wakers::EMPTY,
+                handle_link: Wakers::EMPTY,
+                event: Wakers::EMPTY,
+                handshake: Wakers::EMPTY,
             },
             state: State::Stopped,
             policy: LinkPolicy::default(),
@@ -153,7 +155,7 @@ impl<'d> Shared<'d> {
         self.outbound.wipe();
         self.inbound.wipe();
         self.link_may_have_changed(now);
-        self.wakers.transmit.wake();
+        self.waiting.transmit.wake();
     }
 
     /// Wipes everything, the private key and the peers included.
@@ -169,7 +171,7 @@ impl<'d> Shared<'d> {
     pub(crate) fn touch(&mut self, now: Instant) {
         self.touched = true;
         self.link_may_have_changed(now);
-        self.wakers.runner.wake();
+        self.waiting.runner.wake();
     }
 
     pub(crate) fn set_policy(&mut self, policy: LinkPolicy) {
@@ -193,6 +195,13 @@ impl<'d> Shared<'d> {
 
     pub(crate) fn poll_timeout(&mut self) -> Option<(Instant, Reason)> {
         self.device.poll_timeout()
+    }
+
+    /// Serves one deadline, if one is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.device.handle_timeout(now);
+        // A handshake may have gone unanswered.
+        self.waiting.handshake.wake();
     }
 
     /// The next datagram to send, by the law of driving: news first, then the packets that waited
@@ -234,7 +243,7 @@ impl<'d> Shared<'d> {
                 Err(fate) => {
                     // What waits for a session makes room for what comes.
                     self.outbound.put_back(packet, fate);
-                    self.wakers.transmit.wake();
+                    self.waiting.transmit.wake();
                 }
             }
         }
@@ -248,7 +257,7 @@ impl<'d> Shared<'d> {
         len: usize,
         largest: impl Fn(IpAddr) -> usize,
     ) -> Result<(Endpoint, usize), Fate> {
-        if let Some(endpoint) = self.routing_loop(now, packet(frame, len)) {
+        if let Some(endpoint) = self.routing_loop(packet(frame, len)) {
             warn!("routing loop: the route to the endpoint {} leads into the tunnel", endpoint);
             count(&mut self.counters.routing_loops);
             return Err(Fate::Vacant);
@@ -272,7 +281,7 @@ impl<'d> Shared<'d> {
     /// The frame of a datagram was sent, or was not: it is free again.
     pub(crate) fn give_back(&mut self, frame: &'d mut [u8]) {
         self.outbound.give_back(frame);
-        self.wakers.transmit.wake();
+        self.waiting.transmit.wake();
     }
 
     /// Takes a datagram that stands in `arrived`, a frame that becomes another one when it held
@@ -294,7 +303,7 @@ impl<'d> Shared<'d> {
                 match self.inbound.vacant() {
                     Some(kept) => {
                         kept.fill(arrived, len);
-                        self.wakers.receive.wake();
+                        self.waiting.receive.wake();
                     }
                     None => count(&mut self.counters.overrun),
                 }
@@ -317,22 +326,23 @@ impl<'d> Shared<'d> {
             match event {
                 Event::SessionUp(peer) => {
                     self.has_session = true;
-                    info!("good handshake with {}", self.where_is(now, peer));
+                    info!("good handshake with {}", self.where_is(peer));
                     // They kept their turns, so they go in order, before what came later.
                     let waited =
                         self.outbound.change(|fate| fate == Fate::ForSession(peer), Fate::Queued);
                     self.confirming = self.confirming.saturating_add(waited);
                 }
                 Event::HandshakeGivenUp(peer) => {
-                    warn!("no answer to handshakes from {}", self.where_is(now, peer));
+                    warn!("no answer to handshakes from {}", self.where_is(peer));
                     self.drop_waiting(|waits_for| waits_for == peer);
                 }
-                Event::EndpointMoved(_peer) => info!("endpoint is {}", self.where_is(now, _peer)),
+                Event::EndpointMoved(_peer) => info!("endpoint is {}", self.where_is(_peer)),
                 Event::SessionExpired(_peer) => {
-                    debug!("session with {} expired", self.where_is(now, _peer));
+                    debug!("session with {} expired", self.where_is(_peer));
                 }
                 _ => {}
             }
+            self.waiting.handshake.wake();
             self.link_may_have_changed(now);
             if !matches!(event, Event::EndpointMoved(_)) {
                 self.seek_session(now);
@@ -340,7 +350,7 @@ impl<'d> Shared<'d> {
             if self.events.add(event) {
                 count(&mut self.counters.missed_events);
             }
-            self.wakers.event.wake();
+            self.waiting.event.wake();
         }
     }
 
@@ -372,8 +382,8 @@ impl<'d> Shared<'d> {
             self.device.peer(now, peer).is_some_and(|peer| peer.connection == Connection::Up)
         };
         self.has_session = self.device.peers().any(is_up);
-        self.wakers.link.wake();
-        self.wakers.handle_link.wake();
+        self.waiting.link.wake();
+        self.waiting.handle_link.wake();
     }
 
     fn drop_departed(&mut self) {
@@ -392,18 +402,17 @@ impl<'d> Shared<'d> {
     fn abandon(&mut self, dropped: u32) {
         self.counters.abandoned = self.counters.abandoned.saturating_add(dropped);
         if dropped > 0 {
-            self.wakers.transmit.wake();
+            self.waiting.transmit.wake();
         }
     }
 
     /// The endpoint that a packet is a datagram of ours to.
-    fn routing_loop(&self, now: Instant, packet: &[u8]) -> Option<SocketAddr> {
+    fn routing_loop(&self, packet: &[u8]) -> Option<SocketAddr> {
         let (source_port, destination) = udp_addresses(packet)?;
         if self.port != 0 && self.port != source_port {
             return None;
         }
-        let mut endpoints =
-            self.device.peers().filter_map(|id| self.device.peer(now, id)?.endpoint);
+        let mut endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
         endpoints.find(|endpoint| same_place(*endpoint, destination))
     }
 
@@ -425,7 +434,7 @@ impl<'d> Shared<'d> {
         if let Some(kept) = self.outbound.vacant() {
             kept.fill(frame, len);
         }
-        self.wakers.runner.wake();
+        self.waiting.runner.wake();
     }
 
     /// Whether [`enqueue`](Self::enqueue) displaces nothing but what waits for a session.
@@ -436,14 +445,14 @@ impl<'d> Shared<'d> {
     }
 
     #[cfg(any(feature = "log", feature = "defmt"))]
-    fn where_is(&self, now: Instant, peer: PeerId) -> SocketAddr {
+    fn where_is(&self, peer: PeerId) -> SocketAddr {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.device.peer(now, peer).and_then(|peer| peer.endpoint).unwrap_or(nowhere)
+        self.device.endpoint(peer).unwrap_or(nowhere)
     }
 
     #[cfg(not(any(feature = "log", feature = "defmt")))]
     #[expect(clippy::unused_self, reason = "nobody reads it")]
-    const fn where_is(&self, _: Instant, _: PeerId) {}
+    const fn where_is(&self, _: PeerId) {}
 
     /// Why packets for this peer cannot be sent.
     pub(crate) fn obstacle(&self, now: Instant, peer: PeerId) -> Option<Refusal> {
