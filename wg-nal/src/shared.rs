@@ -177,9 +177,9 @@ impl<'d> Shared<'d> {
     pub(crate) fn set_policy(&mut self, policy: LinkPolicy) {
         self.policy = policy;
         self.touched = true;
-        self.wakers.link.wake();
-        self.wakers.handle_link.wake();
-        self.wakers.runner.wake();
+        self.waiting.link.wake();
+        self.waiting.handle_link.wake();
+        self.waiting.runner.wake();
     }
 
     /// Whether the runner has something to do at once.
