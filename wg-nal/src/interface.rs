@@ -95,7 +95,7 @@ impl<'d> Interface<'d> {
 
     /// Says when the link is up.
     pub fn set_link_policy(&mut self, policy: LinkPolicy) {
-        self.shared.borrow_mut().policy = policy;
+        self.shared.borrow_mut().set_policy(policy);
     }
 
     /// Sends a copy of a packet when there is room for it.

@@ -100,7 +100,7 @@ pub(crate) struct Shared<'d> {
     pub(crate) events: Events,
     pub(crate) waiting: Waiting,
     pub(crate) state: State,
-    pub(crate) policy: LinkPolicy,
+    policy: LinkPolicy,
     has_session: bool,
     /// The port that the underlay's socket is bound to, 0 while it is not known.
     pub(crate) port: u16,
@@ -171,6 +171,14 @@ impl<'d> Shared<'d> {
     pub(crate) fn touch(&mut self, now: Instant) {
         self.touched = true;
         self.link_may_have_changed(now);
+        self.waiting.runner.wake();
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: LinkPolicy) {
+        self.policy = policy;
+        self.touched = true;
+        self.waiting.link.wake();
+        self.waiting.handle_link.wake();
         self.waiting.runner.wake();
     }
 
@@ -448,8 +456,10 @@ impl<'d> Shared<'d> {
 
     /// Why packets for this peer cannot be sent.
     pub(crate) fn obstacle(&self, now: Instant, peer: PeerId) -> Option<Refusal> {
-        match self.device.peer(now, peer)?.connection {
+        let peer = self.device.peer(now, peer)?;
+        match peer.connection {
             Connection::Blocked(refusal) => Some(refusal),
+            Connection::Idle if peer.endpoint.is_none() => Some(Refusal::NoEndpoint),
             _ => None,
         }
     }

@@ -100,9 +100,9 @@ pub fn pair(network: &Rc<Network>) -> (Host, Host) {
 }
 
 /// Spawns a host's runner.
-pub fn run<U: Datagrams + 'static>(simulation: &mut Simulation<'_>, host: &mut Host<U>) {
+pub fn run<U: Datagrams + 'static>(simulation: &mut Simulation<'_>, host: &mut Host<U>) -> u32 {
     let mut runner = host.runner.take().unwrap();
-    simulation.spawn(async move { runner.run().await });
+    simulation.spawn(async move { runner.run().await })
 }
 
 /// An IPv4 packet from 10.0.0.1 to 10.0.0.2 that says `text`.

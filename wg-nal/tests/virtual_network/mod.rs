@@ -88,8 +88,8 @@ pub struct Network {
     listeners: RefCell<Vec<(SocketAddr, Waker)>>,
     /// The lengths of all datagrams that were ever sent, with their senders.
     pub record: RefCell<Vec<(SocketAddr, usize)>>,
-    /// The first byte and the length of each datagram that was sent and never fetched.
-    pub lost: RefCell<Vec<(u8, usize)>>,
+    /// The sender and the length of each data message that was sent and never fetched.
+    pub lost_data: RefCell<Vec<(SocketAddr, usize)>>,
 }
 
 impl Network {
@@ -103,7 +103,7 @@ impl Network {
             alarms: RefCell::default(),
             listeners: RefCell::default(),
             record: RefCell::default(),
-            lost: RefCell::default(),
+            lost_data: RefCell::default(),
         })
     }
 
@@ -124,7 +124,7 @@ impl Network {
         self.record.borrow_mut().push((from, bytes.len()));
         let mut rng = self.rng.borrow_mut();
         if rng.below(100) < self.loss_percent.get() {
-            self.lose_one(bytes);
+            self.lose_one(from, bytes);
             return;
         }
         let late = rng.below(self.jitter.get().as_micros() as u64 + 1);
@@ -132,20 +132,21 @@ impl Network {
         let mut flights = self.flights.borrow_mut();
         let expired = |f: &mut Flight| f.due.saturating_add(LIFETIME) < self.now();
         for flight in flights.extract_if(.., expired) {
-            self.lose_one(&flight.bytes);
+            self.lose_one(flight.from, &flight.bytes);
         }
         flights.push(Flight { due, from, to, bytes: bytes.to_vec() });
     }
 
-    fn lose_one(&self, bytes: &[u8]) {
-        let kind = bytes.first().copied().unwrap_or_default();
-        self.lost.borrow_mut().push((kind, bytes.len()));
+    fn lose_one(&self, from: SocketAddr, bytes: &[u8]) {
+        if bytes.first() == Some(&4) {
+            self.lost_data.borrow_mut().push((from, bytes.len()));
+        }
     }
 
     /// Nothing is on its way any more, and nothing is left lying.
     pub fn sweep(&self) {
         for flight in self.flights.take() {
-            self.lose_one(&flight.bytes);
+            self.lose_one(flight.from, &flight.bytes);
         }
     }
 
@@ -289,16 +290,15 @@ impl Datagrams for Socket {
         poll_fn(|cx| {
             self.fail()?;
             let at = self.address.get();
-            match self.network.arrived(at) {
-                Some((from, bytes)) => {
-                    buf[..bytes.len()].copy_from_slice(&bytes);
-                    Poll::Ready(Ok((bytes.len(), from.into())))
-                }
-                None => {
-                    self.network.wake_on_arrival(at, cx.waker());
-                    Poll::Pending
+            while let Some((from, bytes)) = self.network.arrived(at) {
+                // What is longer is dropped, as the trait says.
+                if let Some(room) = buf.get_mut(..bytes.len()) {
+                    room.copy_from_slice(&bytes);
+                    return Poll::Ready(Ok((bytes.len(), from.into())));
                 }
             }
+            self.network.wake_on_arrival(at, cx.waker());
+            Poll::Pending
         })
         .await
     }
@@ -314,9 +314,11 @@ impl Datagrams for Socket {
 pub struct Simulation<'t> {
     network: Rc<Network>,
     tasks: Vec<Task<'t>>,
+    spawned: u32,
 }
 
 struct Task<'t> {
+    id: u32,
     future: Pin<Box<dyn Future<Output = ()> + 't>>,
     woken: Arc<Woken>,
 }
@@ -331,12 +333,20 @@ impl Wake for Woken {
 
 impl<'t> Simulation<'t> {
     pub fn new(network: &Rc<Network>) -> Self {
-        Self { network: network.clone(), tasks: Vec::new() }
+        Self { network: network.clone(), tasks: Vec::new(), spawned: 0 }
     }
 
-    pub fn spawn(&mut self, future: impl Future<Output = ()> + 't) {
+    /// Spawns a task, and says how to abort it.
+    pub fn spawn(&mut self, future: impl Future<Output = ()> + 't) -> u32 {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
-        self.tasks.push(Task { future: Box::pin(future), woken });
+        self.spawned += 1;
+        self.tasks.push(Task { id: self.spawned, future: Box::pin(future), woken });
+        self.spawned
+    }
+
+    /// Drops a task.
+    pub fn abort(&mut self, id: u32) {
+        self.tasks.retain(|task| task.id != id);
     }
 
     /// Lets so much time pass.
