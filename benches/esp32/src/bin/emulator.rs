@@ -1,20 +1,39 @@
+//! The cases in QEMU, which counts the instructions that it executes.
 #![no_std]
 #![no_main]
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "start-up calls `main` by its name, and one owner takes a static")]
+
+#[cfg_attr(target_arch = "xtensa", path = "../machine/xtensa.rs")]
+#[cfg_attr(target_arch = "riscv32", path = "../machine/riscv.rs")]
+mod machine;
+
+use core::cell::UnsafeCell;
 use core::fmt::Write;
-use xtensa_emulator::*;
+use core::panic::PanicInfo;
+
+use esp32_bench::Memory;
+use machine::{Console, Emulated, exit};
+
+struct Static(UnsafeCell<Memory>);
+
+// SAFETY: there is one thread, and no interrupt is on.
+unsafe impl Sync for Static {}
+
+static MEMORY: Static = Static(UnsafeCell::new(Memory::new()));
+
 #[unsafe(no_mangle)]
 extern "C" fn main() {
-    let k = core::hint::black_box(wg_core::PrivateKey::from_bytes([9; 32]).unwrap());
-    let p = k.public_key();
-    let (t0, n0) = (ticks(), traps());
-    let k = wg_core::PrivateKey::from_bytes([7; 32]).unwrap();
-    let p2 = k.public_key();
-    let (t1, n1) = (ticks(), traps());
-    let _ = writeln!(Console, "{:02x?} {:02x?} {} {}", p.as_bytes(), p2.as_bytes(), t1.wrapping_sub(t0), n1 - n0);
-    let (a,b)=(core::hint::black_box(0xdeadbeef_u32), core::hint::black_box(0xfedcba98_u32));
-    let _ = writeln!(Console, "{:x} {:x}", trapping_product(a,b), (a as u64 * b as u64) >> 32);
-    exit(0)
+    // SAFETY: start-up calls this function once.
+    let memory = unsafe { &mut *MEMORY.0.get() };
+    let outcome = match esp32_bench::run(&mut Emulated::new(), memory) {
+        Ok(()) => writeln!(Console, "done"),
+        Err(error) => writeln!(Console, "{error}"),
+    };
+    exit(u32::from(outcome.is_err()));
 }
+
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! { let _ = Console.write_str("panic\n"); exit(101) }
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let _ = writeln!(Console, "{info}");
+    exit(101)
+}
