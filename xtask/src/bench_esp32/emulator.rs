@@ -26,7 +26,7 @@ pub(super) fn measure() -> Result<Numbers> {
         let image = Firmware {
             package: &package(),
             binary: "emulator",
-            cargo_arguments: &[],
+            cargo_arguments: &["--features".into(), "emulator".into()],
             rustc_arguments: &[UNROLL],
             link_script: &xtensa::sim_link_script(),
             target_dir: &builds(),
@@ -55,6 +55,7 @@ fn build_riscv() -> Result<PathBuf> {
     let mut cargo = Toolchain::find()?.cargo();
     cargo
         .args(["build", "--release", "--locked", "--bin", "emulator"])
+        .args(["--features", "emulator"])
         .args(["-Zbuild-std=core,alloc", "--target", RISCV, "--target-dir"])
         .arg(builds())
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
