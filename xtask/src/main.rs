@@ -1,5 +1,6 @@
 //! The workspace's tasks: `cargo xtask --help`.
 
+mod bench_esp32;
 mod bench_host;
 mod demo;
 mod interop;
@@ -11,6 +12,7 @@ mod size;
 mod spec;
 mod test;
 mod workspace;
+mod xtensa;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Task {
     Test(test::Test),
     Interop(interop::Interop),
     BenchHost(bench_host::BenchHost),
+    #[command(name = "bench-esp32")]
+    BenchEsp32(bench_esp32::BenchEsp32),
     Size(size::Size),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
         Task::BenchHost(bench) => bench.run(),
+        Task::BenchEsp32(bench) => bench.run(),
         Task::Size(size) => size.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
