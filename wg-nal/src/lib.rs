@@ -257,3 +257,13 @@ pub use sntpc;
 pub use wg_core;
 #[cfg(feature = "flash")]
 pub use {embedded_storage_async, sequential_storage};
+
+// The repository's first page; it is not in the package, and nobody tests a package's.
+#[cfg(all(
+    doctest,
+    feature = "embassy",
+    feature = "embedded-nal",
+    feature = "embedded-nal-async"
+))]
+#[doc = include_str!("../../README.md")]
+mod readme {}
