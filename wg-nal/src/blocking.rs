@@ -215,7 +215,10 @@ where
         &mut self.link.stack
     }
 
-    /// The clock of timestamps, which may want to reserve some.
+    /// The clock of timestamps. One that reserves them in lasting memory, such as
+    /// [`Persistent`](crate::Persistent), is to be asked between two polls: while it
+    /// [`is_short`](crate::Timestamps::is_short), block on its
+    /// [`reserve`](crate::Timestamps::reserve).
     pub fn clock(&mut self) -> &mut C {
         &mut self.clock
     }

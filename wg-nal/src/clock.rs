@@ -43,6 +43,11 @@ pub trait Timestamps: Tai64nClock {
     ///
     /// The memory failed. What is left of the range can still be used; call again later.
     async fn reserve(&mut self) -> Result<(), Self::Error>;
+
+    /// How the timestamps stand to the time of day, where the clock can say.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
 }
 
 /// Remembers nothing over a reboot, so it is never short.
@@ -67,6 +72,10 @@ impl<T: Timestamps> Timestamps for &mut T {
 
     async fn reserve(&mut self) -> Result<(), T::Error> {
         (**self).reserve().await
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        (**self).standing()
     }
 }
 

@@ -18,6 +18,7 @@ use wg_core::{
 pub use begin::stack_config;
 pub use begin::{BeginError, Begun, KEEPALIVE};
 
+use crate::clock::Standing;
 use crate::monotonic::Monotonic;
 use crate::shared::{Counters, Shared, State};
 
@@ -186,6 +187,12 @@ impl<'d, T: Monotonic> Handle<'d, T> {
     /// What was dropped for other reasons.
     pub fn counters(&self) -> Counters {
         self.shared.borrow().counters
+    }
+
+    /// How timestamps stand to the time of day, as of the last time that some were reserved;
+    /// `None` for a clock that cannot say.
+    pub fn standing(&self) -> Option<Standing> {
+        self.shared.borrow().standing
     }
 
     /// How many packets wait for a session, or for the underlay.

@@ -259,11 +259,6 @@ pub use wg_core;
 pub use {embedded_storage_async, sequential_storage};
 
 // The repository's first page; it is not in the package, and nobody tests a package's.
-#[cfg(all(
-    doctest,
-    feature = "embassy",
-    feature = "embedded-nal",
-    feature = "embedded-nal-async"
-))]
+#[cfg(all(doctest, feature = "embassy", feature = "embedded-nal", feature = "embedded-nal-async"))]
 #[doc = include_str!("../../README.md")]
 mod readme {}

@@ -88,7 +88,7 @@ pub struct Runner<'d, U, R, C, T> {
     leaving: &'d mut [u8],
     /// The handshake message or keepalive that was made last.
     own: [u8; INITIATION_LEN],
-    /// A timestamp was taken since the clock was last asked whether it is short of them.
+    /// The clock may be short of timestamps: one was taken, or none could be reserved.
     stamped: bool,
     /// The underlay failed to receive: not before then again.
     deaf_until: Option<Instant>,
@@ -263,6 +263,15 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
         if let Err(_error) = self.clock.reserve().await {
             warn!("timestamps could not be reserved: {}", Shown(&_error));
             count(&mut self.shared.borrow_mut().counters.reserve_errors);
+            self.stamped = true;
+        }
+        let standing = self.clock.standing();
+        let mut shared = self.shared.borrow_mut();
+        if shared.standing != standing {
+            shared.standing = standing;
+            if let Some(_standing) = standing {
+                info!("{}", _standing);
+            }
         }
     }
 }

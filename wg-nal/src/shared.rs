@@ -11,6 +11,7 @@ use wg_core::{
     Refusal, SendError, Source, Tai64nClock,
 };
 
+use crate::clock::Standing;
 use crate::events::Events;
 use crate::frame::{Fate, Pool, packet};
 use crate::link::LinkPolicy;
@@ -104,6 +105,8 @@ pub(crate) struct Shared<'d> {
     has_session: bool,
     /// The port that the underlay's socket is bound to, 0 while it is not known.
     pub(crate) port: u16,
+    /// How the clock's timestamps stand to the time of day, as of the last reserve.
+    pub(crate) standing: Option<Standing>,
     /// A setting changed that the runner has not looked at.
     touched: bool,
     /// So many packets waited for the session that is up now. One of them confirms it to the
@@ -132,6 +135,7 @@ impl<'d> Shared<'d> {
             policy: LinkPolicy::default(),
             has_session: false,
             port: 0,
+            standing: None,
             touched: false,
             confirming: 0,
         }

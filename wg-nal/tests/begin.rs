@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use virtual_network::{Clock, Network, Seeded, Simulation, Socket};
 use wg_core::{AddPeerError, ClockUnavailable, PrivateKey, Refusal, Tai64n, Tai64nClock};
-use wg_nal::{BeginError, Handle, Interface, PeerError, Resources, Runner, Timestamps};
+use wg_nal::{
+    BeginError, Handle, Interface, PeerError, Persistent, Record, Resources, Runner, Standing,
+    Store, Timestamps,
+};
 
 /// A clock that may not be set.
 #[derive(Clone, Default)]
@@ -149,6 +152,67 @@ fn a_clock_that_is_not_set_is_told_and_the_handshake_follows_it() {
     a.wall.0.set(time);
     simulation.block_on(SOON * 6, a.handle.wait_link_up());
     assert_eq!(a.handle.obstacle(begun.peer), None);
+}
+
+/// Memory that fails for a while, and forgets nothing.
+#[derive(Clone, Default)]
+struct Memory {
+    failures: Rc<Cell<u32>>,
+    bytes: Rc<RefCell<Option<Vec<u8>>>>,
+}
+
+impl Store for Memory {
+    type Error = &'static str;
+
+    async fn load(&mut self, _: Record, bytes: &mut [u8]) -> Result<bool, &'static str> {
+        if let Some(fewer) = self.failures.get().checked_sub(1) {
+            self.failures.set(fewer);
+            return Err("the flash is asleep");
+        }
+        let kept = self.bytes.borrow();
+        if let Some(kept) = kept.as_deref() {
+            bytes.copy_from_slice(kept);
+        }
+        Ok(kept.is_some())
+    }
+
+    async fn save(&mut self, _: Record, bytes: &[u8]) -> Result<(), &'static str> {
+        *self.bytes.borrow_mut() = Some(bytes.to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn lasting_memory_that_fails_at_first_is_asked_again_and_a_reboot_goes_on_where_it_was() {
+    let network = Network::new();
+    let b = board(&network, 2);
+    let mut b_runner = b.runner;
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    b.handle.begin(LOCAL, &b_private, "192.0.2.9", &a_public, 51820).unwrap();
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { b_runner.run().await });
+    let memory = Memory::default();
+    memory.failures.set(2);
+    for boot in 0..3 {
+        let resources = Box::leak(Box::new(Resources::<1, 2, 1420, 4, 4>::new()));
+        let clock = Persistent::new(|| None, memory.clone());
+        let (_interface, handle, mut runner) = wg_nal::new(
+            resources,
+            Socket::new(&network, 1),
+            Seeded(boot),
+            clock,
+            Clock::new(&network),
+        );
+        handle.begin(LOCAL, &a_private, "192.0.2.2", &b_public, 51820).unwrap();
+        let stopped = handle.clone();
+        simulation.spawn(async move { runner.run().await });
+        simulation.block_on(SOON * 30, handle.wait_link_up());
+        let failed = if boot == 0 { 2 } else { 0 };
+        assert_eq!(handle.counters().reserve_errors, failed);
+        assert_eq!(handle.standing(), Some(Standing::Unanchored));
+        stopped.stop();
+        simulation.run_for(SOON);
+    }
 }
 
 /// Name servers that know one name in each family, from some time on.

@@ -140,6 +140,10 @@ impl<F: Fn() -> Option<Duration>, S: Store> Timestamps for Persistent<F, S> {
         last.saturating_add(LOW) >= unix(ceiling) || self.now().is_some_and(is_late)
     }
 
+    fn standing(&self) -> Option<Standing> {
+        Some(self.standing())
+    }
+
     async fn reserve(&mut self) -> Result<(), Self::Error> {
         let range = match self.range {
             Some(range) => range,
