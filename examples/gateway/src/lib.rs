@@ -16,7 +16,7 @@ mod relay;
 mod socket;
 
 use core::future::pending;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 use async_executor::LocalExecutor;
@@ -40,6 +40,8 @@ pub struct Board {
     pub stack: embassy_net::Stack<'static>,
     /// The tunnel's controls.
     pub tunnel: wg_nal::Handle<'static, EmbassyTime>,
+    /// Where its datagrams arrive.
+    pub outside: SocketAddr,
 }
 
 impl Board {
@@ -82,7 +84,7 @@ pub fn run<A>(
     for service in services {
         relay::spawn(&executor, inside, service)?;
     }
-    let at_work = Board { stack: board.stack(), tunnel: board.tunnel() };
+    let at_work = Board { stack: board.stack(), tunnel: board.tunnel(), outside: board.outside() };
     executor.spawn(gateway.run()).detach();
     executor.spawn(board.run()).detach();
 
