@@ -97,15 +97,19 @@ mod log;
 // `blocking` are the two ways to drive it, `interface` is its inside and `datagrams` its outside.
 #[cfg(feature = "embedded-nal")]
 mod blocking;
+mod checksum;
 mod clock;
 mod datagrams;
 mod events;
 mod frame;
 mod handle;
+mod icmp;
 mod interface;
 mod link;
 mod monotonic;
+mod mss;
 mod resources;
+mod router;
 mod routing_loop;
 mod runner;
 mod shared;
@@ -116,6 +120,7 @@ pub use blocking::{DATAGRAMS_PER_POLL, PATIENCE, Polled, Tunnel};
 pub use clock::Timestamps;
 pub use datagrams::Datagrams;
 pub use handle::{Handle, Peer, PeerError};
+pub use icmp::{IcmpError, LONGEST_ICMP};
 pub use interface::{Interface, TooLong};
 #[cfg(any(feature = "embassy", feature = "smoltcp"))]
 pub use interface::{RxToken, TxToken};
@@ -123,7 +128,9 @@ pub use link::LinkPolicy;
 #[cfg(feature = "embassy")]
 pub use monotonic::EmbassyTime;
 pub use monotonic::Monotonic;
+pub use mss::clamp_mss;
 pub use resources::Resources;
+pub use router::{Forward, Router};
 pub use runner::{RECEIVE_PAUSE, Runner, new};
 pub use shared::Counters;
 
