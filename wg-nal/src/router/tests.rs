@@ -10,8 +10,11 @@ use crate::LONGEST_ICMP;
 
 extern crate alloc;
 
-const ROUTER: Router =
-    Router { v4: Ipv4Addr::new(192, 168, 1, 1), v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0xfe) };
+const ROUTER: Router = Router {
+    v4: Ipv4Addr::new(192, 168, 1, 1),
+    v6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0xfe),
+    tunnel_mtu: 1420,
+};
 
 fn v4(len: usize, hops: u8) -> Vec<u8> {
     let mut packet = vec![0; len];
