@@ -18,7 +18,8 @@ use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use wg_esp_idf::wg_core::{
-    Device, Event, INITIATION_LEN, Increasing, PrivateKey, PublicKey, Received, SendError,
+    Device, Event, INITIATION_LEN, Increasing, PresharedKey, PrivateKey, PublicKey, Received,
+    SendError,
 };
 use wg_esp_idf::{Host, PeerSettings, Settings, Underlay, now};
 
@@ -28,27 +29,27 @@ const GATEWAY: [u8; 32] = [0x17; 32];
 
 /// What the gateway shows and is told.
 #[derive(Default)]
-pub struct Desk {
+pub(crate) struct Desk {
     stop: AtomicBool,
     /// Take no notice of anything that comes.
-    pub mute: AtomicBool,
+    pub(crate) mute: AtomicBool,
     /// Datagrams that came, answered or not.
-    pub datagrams: AtomicU32,
+    pub(crate) datagrams: AtomicU32,
     /// From where the last one came.
-    pub from: Mutex<Option<SocketAddr>>,
+    pub(crate) from: Mutex<Option<SocketAddr>>,
     /// What came to UDP port 9.
-    pub kept: Mutex<Vec<Vec<u8>>>,
+    pub(crate) kept: Mutex<Vec<Vec<u8>>>,
 }
 
-pub struct Gateway {
-    pub desk: Arc<Desk>,
-    pub address: SocketAddr,
-    pub key: PublicKey,
+pub(crate) struct Gateway {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) address: SocketAddr,
+    pub(crate) key: PublicKey,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Gateway {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let address = socket.local_addr().unwrap();
@@ -60,7 +61,7 @@ impl Gateway {
     }
 
     /// The board's end, with this gateway as the only peer.
-    pub fn settings(&self, allowed_ips: &[&str]) -> Settings {
+    pub(crate) fn settings(&self, allowed_ips: &[&str]) -> Settings {
         Settings {
             private_key: PrivateKey::from_bytes(BOARD).unwrap(),
             addresses: ["10.9.0.2/24", "fd09::2/64"].map(|text| text.parse().unwrap()).to_vec(),
@@ -71,7 +72,7 @@ impl Gateway {
             underlay: Underlay::Any,
             peers: vec![PeerSettings {
                 public_key: self.key,
-                preshared_key: wg_esp_idf::wg_core::PresharedKey::NONE,
+                preshared_key: PresharedKey::NONE,
                 endpoint: Some(Host { name: "127.0.0.1".into(), port: self.address.port() }),
                 allowed_ips: allowed_ips.iter().map(|text| text.parse().unwrap()).collect(),
                 persistent_keepalive: 0,
@@ -79,7 +80,7 @@ impl Gateway {
         }
     }
 
-    pub fn datagrams(&self) -> u32 {
+    pub(crate) fn datagrams(&self) -> u32 {
         self.desk.datagrams.load(Ordering::SeqCst)
     }
 }
@@ -87,12 +88,13 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.desk.stop.store(true, Ordering::SeqCst);
-        self.thread.take().unwrap().join().unwrap();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))) || std::thread::panicking(), "the gateway failed");
     }
 }
 
 /// Waits for something that another thread brings about.
-pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
@@ -231,7 +233,7 @@ impl phy::Device for Packets {
     }
 }
 
-pub struct RxToken(Vec<u8>);
+pub(crate) struct RxToken(Vec<u8>);
 
 impl phy::RxToken for RxToken {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, take: F) -> R {
@@ -239,7 +241,7 @@ impl phy::RxToken for RxToken {
     }
 }
 
-pub struct TxToken<'a>(&'a mut VecDeque<Vec<u8>>);
+pub(crate) struct TxToken<'a>(&'a mut VecDeque<Vec<u8>>);
 
 impl phy::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {

@@ -23,10 +23,10 @@ unsafe extern "C" {
 }
 
 /// lwIP, for one test at a time.
-pub struct Stack(#[allow(dead_code)] MutexGuard<'static, ()>);
+pub(crate) struct Stack(#[allow(dead_code)] MutexGuard<'static, ()>);
 
 impl Stack {
-    pub fn lock() -> Self {
+    pub(crate) fn lock() -> Self {
         static ONE: Mutex<()> = Mutex::new(());
         static STARTED: OnceLock<()> = OnceLock::new();
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,47 +36,47 @@ impl Stack {
     }
 
     /// Packets that left by Wi-Fi.
-    pub fn wifi_packets(&self) -> u32 {
+    pub(crate) fn wifi_packets(&self) -> u32 {
         // SAFETY: takes nothing.
         unsafe { host_wifi_packets() }
     }
 
-    pub fn interfaces(&self) -> u32 {
+    pub(crate) fn interfaces(&self) -> u32 {
         // SAFETY: takes nothing.
         unsafe { host_interfaces() }
     }
 
-    pub fn default_interface(&self) -> String {
+    pub(crate) fn default_interface(&self) -> String {
         let mut name = [0_u8; 6];
         // SAFETY: at most 6 bytes are written.
         unsafe { host_default(name.as_mut_ptr().cast()) };
         text(&name)
     }
 
-    pub fn dns(&self, number: u8) -> String {
+    pub(crate) fn dns(&self, number: u8) -> String {
         let mut name = [0_u8; 48];
         // SAFETY: at most 48 bytes are written.
         unsafe { host_dns(number, name.as_mut_ptr().cast()) };
         text(&name)
     }
 
-    pub fn tcp(&self, address: &str, port: u16) -> io::Result<Socket> {
+    pub(crate) fn tcp(&self, address: &str, port: u16) -> io::Result<Socket> {
         connect(true, address, port, 20_000)
     }
 
-    pub fn udp(&self, address: &str, port: u16, timeout_ms: i32) -> io::Result<Socket> {
+    pub(crate) fn udp(&self, address: &str, port: u16, timeout_ms: i32) -> io::Result<Socket> {
         connect(false, address, port, timeout_ms)
     }
 
     /// Sends a datagram from a chain of pbufs, the bytes counting up; lwIP's error.
-    pub fn send_chain(&self, address: &str, port: u16, pieces: u32, piece: u16) -> i32 {
+    pub(crate) fn send_chain(&self, address: &str, port: u16, pieces: u32, piece: u16) -> i32 {
         let address = CString::new(address).unwrap();
         // SAFETY: the text ends in a zero.
         unsafe { host_send_chain(address.as_ptr(), port, pieces, piece) }
     }
 
     /// Takes all memory from lwIP for as long as `body` runs.
-    pub fn without_memory<R>(&self, body: impl FnOnce() -> R) -> R {
+    pub(crate) fn without_memory<R>(&self, body: impl FnOnce() -> R) -> R {
         // SAFETY: they take nothing.
         unsafe { host_exhaust() };
         let result = body();
@@ -88,20 +88,20 @@ impl Stack {
 
 /// A connected socket of lwIP.
 #[derive(Debug)]
-pub struct Socket(c_int);
+pub(crate) struct Socket(c_int);
 
 impl Socket {
-    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         // SAFETY: the bytes are there for the call.
         result(unsafe { host_send(self.0, bytes.as_ptr().cast(), bytes.len()) })
     }
 
-    pub fn receive(&self, bytes: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn receive(&self, bytes: &mut [u8]) -> io::Result<usize> {
         // SAFETY: as many bytes are written as there are.
         result(unsafe { host_receive(self.0, bytes.as_mut_ptr().cast(), bytes.len()) })
     }
 
-    pub fn bind_device(&self, name: &str) {
+    pub(crate) fn bind_device(&self, name: &str) {
         let name = CString::new(name).unwrap();
         // SAFETY: the text ends in a zero.
         assert_eq!(unsafe { host_bind_device(self.0, name.as_ptr()) }, 0);
