@@ -3,23 +3,28 @@
 use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
 use wg_core::{Increasing, Instant};
 
 /// The start of 2025: a clock that says less has not been set. A board boots in 1970.
 const SET_SINCE: Duration = Duration::from_secs(1_735_689_600);
 
-/// Now: microseconds since boot, time asleep included.
+/// Now: microseconds since some start, time asleep included.
 pub fn now() -> Instant {
-    // ESP-IDF's monotonic clock is esp_timer, which is corrected after light sleep.
     #[cfg(target_os = "linux")]
-    let clock = ClockId::Boottime;
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let now = clock_gettime(ClockId::Boottime);
+        let secs = u64::try_from(now.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(now.tv_nsec).unwrap_or(0) / 1000;
+        Instant::from_micros(secs.saturating_mul(1_000_000).saturating_add(micros))
+    }
+    // ESP-IDF's monotonic clock is esp_timer, which is corrected after light sleep.
     #[cfg(not(target_os = "linux"))]
-    let clock = ClockId::Monotonic;
-    let now = clock_gettime(clock);
-    let secs = u64::try_from(now.tv_sec).unwrap_or(0);
-    let micros = u64::try_from(now.tv_nsec).unwrap_or(0) / 1000;
-    Instant::from_micros(secs.saturating_mul(1_000_000).saturating_add(micros))
+    {
+        static START: std::sync::LazyLock<std::time::Instant> =
+            std::sync::LazyLock::new(std::time::Instant::now);
+        Instant::ZERO.saturating_add(START.elapsed())
+    }
 }
 
 /// A clock for handshakes that is set by SNTP.

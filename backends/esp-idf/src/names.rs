@@ -109,12 +109,13 @@ impl Names {
         self.entries.push(entry);
         let (resolve, answer) = (self.resolve, self.answer.clone());
         let bell = Arc::clone(outbound);
-        let asking =
-            thread::Builder::new().name("wg-names".into()).stack_size(STACK_SIZE).spawn(move || {
+        let asking = thread::Builder::new().name("wg-names".into()).stack_size(STACK_SIZE).spawn(
+            move || {
                 // A tunnel that was stopped meanwhile needs no answer.
                 let _ = answer.send((peer, resolve(&host)));
                 bell.wake();
-            });
+            },
+        );
         match asking {
             Ok(_) => {
                 self.is_asking = true;

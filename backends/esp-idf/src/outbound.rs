@@ -151,7 +151,8 @@ mod tests {
         outbound.give_back(first);
         assert!(outbound.offer(100, |packet| packet.fill(9)));
         assert_eq!(outbound.dropped(), 1);
-        let order: Vec<_> = core::iter::from_fn(|| outbound.take()).map(|f| f.packet()[0]).collect();
+        let order: Vec<_> =
+            core::iter::from_fn(|| outbound.take()).map(|f| f.packet()[0]).collect();
         assert_eq!(order, [1, 2, 3, 4, 5, 6, 7, 9]);
     }
 

@@ -196,7 +196,8 @@ fn serve_tcp(socket: &mut tcp::Socket<'_>) {
     }
     while socket.can_recv() && socket.can_send() {
         let room = socket.send_capacity() - socket.send_queue();
-        let data = socket.recv(|data| (data.len().min(room), data[..data.len().min(room)].to_vec()));
+        let data =
+            socket.recv(|data| (data.len().min(room), data[..data.len().min(room)].to_vec()));
         let data = data.unwrap();
         assert_eq!(socket.send_slice(&data), Ok(data.len()));
     }
@@ -206,7 +207,8 @@ fn serve_tcp(socket: &mut tcp::Socket<'_>) {
 }
 
 fn udp_socket(port: u16) -> udp::Socket<'static> {
-    let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 32], vec![0; 32 * 1024]);
+    let buffer =
+        || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 32], vec![0; 32 * 1024]);
     let mut socket = udp::Socket::new(buffer(), buffer());
     socket.bind(port).unwrap();
     socket
