@@ -1,6 +1,7 @@
 //! The workspace's tasks: `cargo xtask --help`.
 
 mod bench_host;
+mod board;
 mod demo;
 mod interop;
 mod kernel;
