@@ -1,5 +1,6 @@
 //! The workspace's tasks: `cargo xtask --help`.
 
+mod bench_esp32;
 mod bench_host;
 mod board;
 mod demo;
@@ -12,6 +13,7 @@ mod size;
 mod spec;
 mod test;
 mod workspace;
+mod xtensa;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ enum Task {
     Test(test::Test),
     Interop(interop::Interop),
     BenchHost(bench_host::BenchHost),
+    #[command(name = "bench-esp32")]
+    BenchEsp32(bench_esp32::BenchEsp32),
     Size(size::Size),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
         Task::BenchHost(bench) => bench.run(),
+        Task::BenchEsp32(bench) => bench.run(),
         Task::Size(size) => size.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),

@@ -16,6 +16,8 @@ pub(crate) enum Need {
     Emulator,
     /// Runs the image of `size` that measures itself.
     RiscvEmulator,
+    /// Assembles, links and runs what `bench-esp32` measures.
+    XtensaTools,
     /// Networks, tunnels and another WireGuard for the tests of `wg-tokio`.
     Namespaces,
     /// Fetches and unpacks that kernel; both come with Debian and its descendants.
@@ -37,6 +39,7 @@ pub(crate) const ALL: &[Need] = &[
     Need::RustSrc,
     Need::CargoDeny,
     Need::RiscvEmulator,
+    Need::XtensaTools,
 ];
 
 /// What the kernel guest runs on.
@@ -57,6 +60,15 @@ impl Need {
                 .then(|| "qemu-system-x86_64, which boots the Linux kernel".into()),
             Self::RiscvEmulator => (!has_program("qemu-system-riscv32"))
                 .then(|| "qemu-system-riscv32, which runs what `size` measures".into()),
+            Self::XtensaTools => {
+                let programs: Vec<_> = [crate::xtensa::LINKER, "qemu-system-xtensa"]
+                    .into_iter()
+                    .filter(|program| !has_program(program))
+                    .chain(crate::xtensa::assembler().is_none().then_some("llvm-mc 22"))
+                    .collect();
+                (!programs.is_empty())
+                    .then(|| format!("{}, for the ESP32's instruction set", programs.join(", ")))
+            }
             Self::Namespaces => {
                 let programs: Vec<_> = ["ip", "ping", "python3", "unshare", "wg", "wireguard-go"]
                     .into_iter()
@@ -94,6 +106,9 @@ impl Need {
         match self {
             Self::Emulator => apt::install(&["qemu-system-x86"]),
             Self::RiscvEmulator => apt::install(&["qemu-system-misc"]),
+            Self::XtensaTools => {
+                apt::install(&["binutils-xtensa-lx106", "llvm-22", "qemu-system-misc"])
+            }
             Self::Namespaces => apt::install(&[
                 "iproute2",
                 "iputils-ping",

@@ -36,6 +36,17 @@ impl Toolchain {
         command
     }
 
+    /// The compiler, ready for unstable flags.
+    pub(crate) fn rustc(&self) -> Command {
+        let mut command = Command::new("rustc");
+        if self.nightly {
+            command.arg("+nightly");
+        } else {
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+        command
+    }
+
     fn source(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }
