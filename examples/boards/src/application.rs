@@ -1,44 +1,34 @@
 //! What a firmware author writes: sockets, and an unchanged HTTP client.
 
 use core::fmt::Write as _;
-use core::net::Ipv4Addr;
 
 use embassy_executor::Spawner;
+use embassy_net::Stack;
 use embassy_net::dns::DnsSocket;
 use embassy_net::tcp::client::{TcpClient, TcpClientState};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use embassy_net::{Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use embassy_time::{Duration, Instant, Ticker};
 use reqwless::client::HttpClient;
 use reqwless::request::{Method, RequestBuilder};
-use static_cell::StaticCell;
 
-use crate::board::{self, Card, print};
+use crate::board::{self, print};
 use crate::stack;
+use crate::tunnel::{self, Handle};
 
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-const URL: &str = "http://10.77.0.1/cgi-bin/uptime";
+/// Where the uptime goes: a server inside the tunnel.
+const URL: &str = "http://10.9.0.1/cgi-bin/uptime";
 
 pub(crate) fn run(spawner: Spawner) {
-    let mut seed = [0; 8];
-    board::fill_random(&mut seed);
-    static RESOURCES: StaticCell<StackResources<5>> = StaticCell::new();
-    let config = embassy_net::Config::ipv4_static(StaticConfigV4 {
-        address: Ipv4Cidr::new(OUTSIDE, 24),
-        gateway: None,
-        dns_servers: Default::default(),
-    });
-    let resources = RESOURCES.init_with(StackResources::new);
-    let (outside, runner) =
-        embassy_net::new(Card::start(), config, resources, u64::from_le_bytes(seed));
-    spawner.spawn(run_outside(runner).expect("a place for the task"));
-    spawner.spawn(echo(outside).expect("a place for the task"));
-    spawner.spawn(post_uptime(outside).expect("a place for the task"));
-}
-
-#[embassy_executor::task]
-async fn run_outside(mut runner: Runner<'static, Card>) -> ! {
-    runner.run().await
+    match tunnel::start(spawner) {
+        Ok((network, handle)) => {
+            spawner.spawn(echo(network).expect("one of it"));
+            spawner.spawn(post_uptime(network, handle).expect("one of it"));
+        }
+        Err(error) => {
+            print(format_args!("no tunnel: {error}\n"));
+            board::exit(false);
+        }
+    }
 }
 
 /// Sends every datagram back to where it came from.
@@ -61,23 +51,38 @@ async fn echo(network: Stack<'static>) -> ! {
 
 /// Posts every second how long the board has been up.
 #[embassy_executor::task]
-async fn post_uptime(network: Stack<'static>) -> ! {
+async fn post_uptime(network: Stack<'static>, handle: Handle) -> ! {
     let state = TcpClientState::<1, 1024, 1024>::new();
     let mut tcp = TcpClient::new(network, &state);
     tcp.set_timeout(Some(Duration::from_secs(10)));
     let dns = DnsSocket::new(network);
     let mut client = HttpClient::new(&tcp, &dns);
+    network.wait_link_up().await;
     let mut second = Ticker::every(Duration::from_secs(1));
     loop {
-        second.next().await;
         match post(&mut client).await {
-            Ok(status) => {
-                let (used, of) = stack::high_water();
-                print(format_args!("posted: {status}, stack {used} of {of} bytes\n"));
-            }
+            Ok(status) => print(format_args!("posted: {status}\n")),
             Err(error) => print(format_args!("not posted: {error:?}\n")),
         }
+        report(&handle);
+        second.next().await;
     }
+}
+
+/// What the console is told each second.
+fn report(handle: &Handle) {
+    let (used, of) = stack::high_water();
+    print(format_args!("status: stack {used} of {of}"));
+    handle.for_each_peer(|_, peer| {
+        print(format_args!(", in {}, out {}", peer.received_bytes, peer.sent_bytes));
+        if let Some(endpoint) = peer.endpoint {
+            print(format_args!(", at {endpoint}"));
+        }
+    });
+    for (refusal, count) in handle.refusals().iter() {
+        print(format_args!(", {} {count}", refusal.name()));
+    }
+    print(format_args!("\n"));
 }
 
 async fn post(

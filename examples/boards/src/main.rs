@@ -3,7 +3,9 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | `application` | what a firmware author writes |
+//! | `application` | what a firmware author writes: sockets, and an unchanged HTTP client |
+//! | `tunnel` | the network outside, the tunnel over it, and the network inside |
+//! | `flash` | the configuration, and what else is kept while the power is off |
 //! | `riscv`, `xtensa` | the boards: start-up, console, clock, network card, sleep |
 //! | `executor`, `time` | what embassy asks of a board, on top of these |
 //! | `stack` | how deep the stack has been |
@@ -15,10 +17,13 @@
 
 mod application;
 mod executor;
+mod flash;
 #[cfg(target_arch = "riscv32")]
 mod riscv;
 mod stack;
 mod time;
+mod tunnel;
+mod underlay;
 
 #[cfg(target_arch = "riscv32")]
 use riscv as board;

@@ -18,6 +18,9 @@ const MTIMECMP: *mut u32 = 0x0200_4000 as *mut u32;
 const MTIME: *const u32 = 0x0200_bff8 as *const u32;
 /// Cycles of `mtime` in a microsecond.
 const MTIME_MHZ: u64 = 10;
+/// The second of two flash memories, the first of which is for a boot loader.
+pub(crate) const FLASH: *mut u32 = 0x2200_0000 as *mut u32;
+pub(crate) const FLASH_SECTOR: usize = 256 * 1024;
 const PLIC: usize = 0x0c00_0000;
 const CONSOLE: *mut u8 = 0x1000_0000 as *mut u8;
 /// Where the virtio devices are: the card first, then the random source.

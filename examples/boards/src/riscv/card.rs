@@ -6,7 +6,7 @@ use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use portable_atomic::{AtomicUsize, Ordering};
-use static_cell::StaticCell;
+use static_cell::ConstStaticCell;
 use virtio_drivers::device::net::VirtIONetRaw;
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
@@ -49,8 +49,9 @@ impl Lent {
 impl Card {
     /// Starts the card. To be called once.
     pub(crate) fn start() -> Self {
-        static BUFFERS: StaticCell<[[Buffer; FRAMES]; 2]> = StaticCell::new();
-        let [receiving, sending] = BUFFERS.init_with(|| [[[0; HEADER + MTU]; FRAMES]; 2]);
+        static BUFFERS: ConstStaticCell<[[Buffer; FRAMES]; 2]> =
+            ConstStaticCell::new([[[0; HEADER + MTU]; FRAMES]; 2]);
+        let [receiving, sending] = BUFFERS.take();
         let net = VirtIONetRaw::new(super::transport(super::CARD)).expect("the card starts");
         let lent = |buffers| Lent { buffers, tokens: [None; FRAMES] };
         let mut card = Self { net, receiving: lent(receiving), sending: lent(sending) };
