@@ -13,6 +13,7 @@ use clap::Args;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use wg_core::{PresharedKey, PrivateKey};
 
+use crate::board::{self, World};
 use crate::interop::{KERNEL_INNER, MTU, OUR_INNER, Scene, Tunnel};
 use crate::kernel::Image;
 use crate::lan::{Datagram, Inner};
@@ -29,6 +30,10 @@ pub(crate) struct Demo {
     /// The gateway is a Linux kernel's WireGuard, booted in an emulator.
     #[arg(long)]
     kernel: bool,
+    /// The device is an emulated board, which posts its uptime by HTTP through the tunnel; the
+    /// gateway is the Linux kernel's WireGuard in another emulator.
+    #[arg(long, value_name = "BOARD", value_enum)]
+    board: Option<board::Kind>,
 }
 
 const PINGS: u16 = 5;
@@ -40,7 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
-        if self.kernel {
+        if let Some(kind) = self.board {
+            show_board(kind)
+        } else if self.kernel {
             setup::require(setup::KERNEL)?;
             let image = Image::build()?;
             let start = Instant::now();
@@ -70,6 +77,28 @@ impl Demo {
             Ok(())
         }
     }
+}
+
+/// How many posts of a board are shown.
+const POSTS: usize = 10;
+
+/// A board posts its uptime through the tunnel, and the kernel tells what it got.
+fn show_board(kind: board::Kind) -> Result<()> {
+    setup::require(setup::KERNEL)?;
+    setup::require(kind.needs())?;
+    let firmware = board::Firmware::build(kind)?;
+    let image = Image::build()?;
+    let mut world = World::new(&image, &format!("demo-{}", kind.name()), None)?;
+    world.echo = true;
+    world.set_up(&firmware, &Tunnel::fresh())?;
+    let start = world.told();
+    world.until("ten posts", Duration::from_secs(60), |world| {
+        let posts = world.since(start).iter().filter(|line| line.starts_with("posted"));
+        Ok(posts.count() >= POSTS)
+    })?;
+    println!("the kernel's HTTP server got:\n{}", world.run("cat /tmp/posts")?.trim());
+    println!("the kernel says:\n{}", world.run("wg show wg0")?.trim());
+    Ok(())
 }
 
 /// A device, and whatever is at the other end of its tunnel.
