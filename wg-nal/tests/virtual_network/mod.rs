@@ -163,6 +163,13 @@ impl Network {
         alarms.push(Alarm { at, waker: waker.clone() });
     }
 
+    /// Wakes those who wait at an address: their host moved.
+    pub fn wake_listeners(&self, at: SocketAddr) {
+        for (_, waker) in self.listeners.borrow_mut().extract_if(.., |(there, _)| *there == at) {
+            waker.wake();
+        }
+    }
+
     /// Wakes `waker` when something arrives at an address.
     pub fn wake_on_arrival(&self, at: SocketAddr, waker: &Waker) {
         let mut listeners = self.listeners.borrow_mut();
@@ -259,9 +266,7 @@ impl Socket {
     /// Changes the address, and wakes who waits at the old one.
     pub fn move_to(&self, address: SocketAddr) {
         let old = self.address.replace(address);
-        for (_, waker) in self.network.listeners.borrow_mut().extract_if(.., |(at, _)| *at == old) {
-            waker.wake();
-        }
+        self.network.wake_listeners(old);
     }
 
     fn fail(&self) -> Result<(), &'static str> {
@@ -360,6 +365,25 @@ impl<'t> Simulation<'t> {
 
     /// Runs until `future` is done, or panics when that takes longer than `limit`.
     pub fn block_on<A>(&mut self, limit: Duration, future: impl Future<Output = A>) -> A {
+        self.drive(limit, future, |network, end| network.advance(end))
+    }
+
+    /// The same beside tasks that go by the real time: the virtual one goes no faster.
+    pub fn block_on_live<A>(&mut self, limit: Duration, future: impl Future<Output = A>) -> A {
+        let tick = Duration::from_millis(1);
+        self.drive(limit, future, |network, end| {
+            std::thread::sleep(tick);
+            network.pass(tick);
+            network.now() < end
+        })
+    }
+
+    fn drive<A>(
+        &mut self,
+        limit: Duration,
+        future: impl Future<Output = A>,
+        advance: impl Fn(&Network, Instant) -> bool,
+    ) -> A {
         let mut future = std::pin::pin!(future);
         let end = self.network.now().saturating_add(limit);
         let woken = Arc::new(Woken(AtomicBool::new(true)));
@@ -371,7 +395,7 @@ impl<'t> Simulation<'t> {
                 return answer;
             }
             if !self.poll_woken() && !woken.0.load(Ordering::Relaxed) {
-                assert!(self.network.advance(end), "not done within {limit:?}");
+                assert!(advance(&self.network, end), "not done within {limit:?}");
             }
         }
     }
