@@ -80,7 +80,7 @@ impl Demo {
 }
 
 /// How many posts of a board are shown.
-const POSTS: usize = 10;
+const BOARD_POSTS: usize = 10;
 
 /// A board posts its uptime through the tunnel, and the kernel tells what it got.
 fn show_board(kind: board::Kind) -> Result<()> {
@@ -94,7 +94,7 @@ fn show_board(kind: board::Kind) -> Result<()> {
     let start = world.told();
     world.until("ten posts", Duration::from_secs(60), |world| {
         let posts = world.since(start).iter().filter(|line| line.starts_with("posted"));
-        Ok(posts.count() >= POSTS)
+        Ok(posts.count() >= BOARD_POSTS)
     })?;
     println!("the kernel's HTTP server got:\n{}", world.run("cat /tmp/posts")?.trim());
     println!("the kernel says:\n{}", world.run("wg show wg0")?.trim());
