@@ -17,7 +17,7 @@ use crate::board::{self, World};
 use crate::interop::{KERNEL_INNER, MTU, OUR_INNER, Scene, Tunnel};
 use crate::kernel::Image;
 use crate::lan::{Datagram, Inner};
-use crate::peer::{FileClock, Peer, PeerConfig, Underlay};
+use crate::peer::{Driver, FileClock, Peer, PeerConfig, Underlay};
 use crate::setup;
 use http::{Post, Server};
 
@@ -220,9 +220,9 @@ impl Loopback {
         let mut inside = Inner::new(&[GATEWAY], MTU);
         let server = Server::listen(&mut inside)?;
         Ok(Self {
-            device: Peer::new(device, Inner::new(&[DEVICE], MTU), FileClock::wall())?,
+            device: peer(&device, DEVICE)?,
             device_socket,
-            gateway: Peer::new(gateway, inside, FileClock::wall())?,
+            gateway: Peer::new(Driver::Engine, &gateway, inside, FileClock::wall())?,
             gateway_socket,
             server,
         })
@@ -244,6 +244,10 @@ impl Link for Loopback {
         std::thread::sleep(Duration::from_micros(50));
         Ok(())
     }
+}
+
+fn peer(config: &PeerConfig, address: IpAddr) -> Result<Peer> {
+    Peer::new(Driver::Engine, config, Inner::new(&[address], MTU), FileClock::wall())
 }
 
 fn socket() -> Result<UdpSocket> {

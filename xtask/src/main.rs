@@ -7,6 +7,7 @@ mod demo;
 mod interop;
 mod kernel;
 mod lan;
+mod lwip;
 mod peer;
 mod setup;
 mod size;
@@ -34,6 +35,7 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    Lwip(lwip::Lwip),
     BenchHost(bench_host::BenchHost),
     #[command(name = "bench-esp32")]
     BenchEsp32(bench_esp32::BenchEsp32),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::Lwip(lwip) => lwip.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),
         Task::Size(size) => size.run(),
