@@ -14,7 +14,9 @@ use super::virtual_network::{Network, Simulation};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A behaviour, and what shows it.
-pub const BEHAVIOURS: [(&str, fn(&Adapter)); 13] = [
+type Behaviour = (&'static str, fn(&Adapter));
+
+pub const BEHAVIOURS: [Behaviour; 13] = [
     ("handshakes as initiator and as responder, packets both ways", handshake_both_ways),
     ("the same over IPv6", the_same_over_ipv6),
     ("packets of all sizes up to the MTU", all_sizes),
