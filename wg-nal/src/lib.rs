@@ -184,18 +184,22 @@ mod log;
 // `handle` its controls.
 #[cfg(feature = "embedded-nal")]
 mod blocking;
+mod checksum;
 mod clock;
 mod datagrams;
 mod drbg;
 mod events;
 mod frame;
 mod handle;
+mod icmp;
 mod identity;
 mod interface;
 mod link;
 mod monotonic;
+mod mss;
 mod resolve;
 mod resources;
+mod router;
 mod routing_loop;
 mod runner;
 mod shared;
@@ -224,6 +228,7 @@ pub use drbg::{Drbg, SeedError, Vouched};
 #[cfg(feature = "embassy")]
 pub use handle::stack_config;
 pub use handle::{BeginError, Begun, Handle, KEEPALIVE, Peer, PeerError};
+pub use icmp::{IcmpError, LONGEST_ICMP};
 pub use identity::{Identity, IdentityError, Origin};
 pub use interface::{Interface, TooLong};
 #[cfg(any(feature = "embassy", feature = "smoltcp"))]
@@ -232,12 +237,14 @@ pub use link::LinkPolicy;
 #[cfg(feature = "embassy")]
 pub use monotonic::EmbassyTime;
 pub use monotonic::Monotonic;
+pub use mss::clamp_mss;
 #[cfg(feature = "embedded-nal")]
 pub use resolve::poll_resolve;
 #[cfg(feature = "embedded-nal-async")]
 pub use resolve::resolve;
 pub use resolve::{EndpointName, Family, LONGEST_WAIT, QUERY_PATIENCE, SHORTEST_WAIT};
 pub use resources::Resources;
+pub use router::{Forward, Router};
 pub use runner::{RECEIVE_PAUSE, Runner, new};
 pub use shared::Counters;
 #[cfg(feature = "std")]

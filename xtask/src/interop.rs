@@ -24,7 +24,7 @@ use indicatif::ProgressBar;
 use crate::kernel::Image;
 use crate::setup;
 use report::{Outcome, Report};
-pub(crate) use scene::{KERNEL_INNER, MTU, OUR_INNER, Scene, Tunnel};
+pub(crate) use scene::{KERNEL_INNER, MTU, OUR_INNER, OUR_PORT, Scene, Tunnel};
 
 /// Boot a Linux kernel with WireGuard in an emulator and prove the engine against it.
 ///

@@ -2,6 +2,7 @@
 
 mod bench_esp32;
 mod bench_host;
+mod board;
 mod demo;
 mod interop;
 mod kernel;

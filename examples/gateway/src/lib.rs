@@ -8,14 +8,14 @@
 //!   UDP socket  ---- WireGuard, over this machine's loopback ----  the same
 //! ```
 //!
-//! [`Host`] is what firmware does, on both sides. A board has its radio's UDP where [`Socket`]
+//! [`Tunnel`] is what firmware does, on both sides. A board has its radio's UDP where [`Socket`]
 //! is, and statics where this crate leaks memory.
 
 mod host;
 mod relay;
 mod socket;
+mod tunnel;
 
-use core::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
@@ -24,9 +24,9 @@ use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer};
 use wg_nal::EmbassyTime;
 
-pub use host::Host;
-pub use relay::Service;
+pub use relay::{Service, serve};
 pub use socket::Socket;
+pub use tunnel::Tunnel;
 
 /// The gateway inside the tunnel. It serves the [`Service`]s.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -70,23 +70,23 @@ pub fn run<A>(
     patience: Duration,
     program: impl AsyncFnOnce(Board) -> Result<A>,
 ) -> Result<A> {
-    let board = Host::new(BOARD, GATEWAY)?;
-    let gateway = Host::new(GATEWAY, GATEWAY)?;
+    let (board, gateway) = (Tunnel::new()?, Tunnel::new()?);
     // The board knows where the gateway is. The gateway learns it from the board's call.
-    board.add_peer(&gateway, Some(gateway.outside()))?;
-    gateway.add_peer(&board, None)?;
-    println!("board    {BOARD} inside, {} outside", board.outside());
-    println!("gateway  {GATEWAY} inside, {} outside", gateway.outside());
+    board.add_peer(&gateway, Some(gateway.outside), &["10.77.0.1/32"])?;
+    gateway.add_peer(&board, None, &["10.77.0.2/32"])?;
+    println!("board    {BOARD} inside, {} outside", board.outside);
+    println!("gateway  {GATEWAY} inside, {} outside", gateway.outside);
 
+    let (stack, stack_runner) = host::stack_in(board.interface, BOARD, GATEWAY)?;
+    let at_work = Board { stack, tunnel: board.handle, outside: board.outside };
     // Dropped last: what runs in it ends with the program.
     let executor = LocalExecutor::new();
-    let inside = gateway.stack();
+    executor.spawn(host::run(board.runner, stack_runner)).detach();
+    let (stack, stack_runner) = host::stack_in(gateway.interface, GATEWAY, GATEWAY)?;
+    executor.spawn(host::run(gateway.runner, stack_runner)).detach();
     for service in services {
-        relay::spawn(&executor, inside, service)?;
+        serve(&executor, stack, service)?;
     }
-    let at_work = Board { stack: board.stack(), tunnel: board.tunnel(), outside: board.outside() };
-    executor.spawn(gateway.run()).detach();
-    executor.spawn(board.run()).detach();
 
     let late = Timer::after(patience);
     let outcome = select(program(at_work), late);
@@ -94,11 +94,4 @@ pub fn run<A>(
         Either::First(done) => done.with_context(|| at_work.summary()),
         Either::Second(()) => bail!("not done in {} s; {}", patience.as_secs(), at_work.summary()),
     }
-}
-
-/// Runs two tasks that do not end.
-async fn both(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    select(a, b).await;
-    // One that ended, on its error say, must not start the other one again.
-    pending::<()>().await;
 }

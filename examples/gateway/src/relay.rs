@@ -14,7 +14,7 @@ use embassy_time::{Duration, with_timeout};
 use embedded_io_async::Write as _;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _};
 
-use crate::{BOARD, GATEWAY};
+use crate::BOARD;
 
 /// How many connections a service carries at the same time. A browser opens six.
 const CONNECTIONS: usize = 6;
@@ -47,12 +47,11 @@ pub enum Service {
     },
 }
 
-/// Serves in tasks of `executor`.
-pub(crate) fn spawn<'a>(
-    executor: &LocalExecutor<'a>,
-    stack: Stack<'static>,
-    service: Service,
-) -> Result<()> {
+/// Serves on `stack`, in tasks of `executor`.
+///
+/// # Errors
+/// The operating system's.
+pub fn serve(executor: &LocalExecutor<'_>, stack: Stack<'static>, service: Service) -> Result<()> {
     match service {
         Service::Tcp { port, server } => {
             for _ in 0..CONNECTIONS {
@@ -150,7 +149,7 @@ async fn serve_udp(stack: Stack<'static>, port: u16, outside: Async<UdpSocket>) 
     let (mut received, mut sent) = (vec![0; 4096], vec![0; 4096]);
     let (mut from, mut to) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 4]);
     let mut inside = udp::UdpSocket::new(stack, &mut from, &mut received, &mut to, &mut sent);
-    inside.bind((GATEWAY, port)).expect("a port of a fresh socket");
+    inside.bind(port).expect("a port of a fresh socket");
     let mut buffer = [0; 1500];
     loop {
         let Ok((len, asker)) = inside.recv_from(&mut buffer).await else { continue };

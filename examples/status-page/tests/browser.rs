@@ -4,19 +4,37 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Runs the example until it says where its page is.
-fn start() -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_status-page"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = Vec::new();
-    for line in lines.map(Result::unwrap) {
-        if let Some(url) = line.split(' ').find(|word| word.starts_with("http://")) {
-            return (child, url.to_owned());
-        }
-        said.push(line);
+/// The example, running. Dropping it ends it.
+struct Example {
+    child: Child,
+    url: String,
+}
+
+impl Example {
+    /// Runs it until it says where its page is.
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_status-page"));
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut example = Self { child, url: String::new() };
+        let lines = BufReader::new(example.child.stdout.take().unwrap()).lines();
+        let mut said = lines.map(Result::unwrap);
+        let line = said.find(|line| line.contains("http://")).expect("the example ended");
+        example.url = line.split(' ').find(|word| word.starts_with("http")).unwrap().to_owned();
+        example
     }
-    panic!("the example ended: {said:?}");
+
+    /// Closes its input, as Enter does, and waits for its end.
+    fn end(mut self) -> bool {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn chromium(profile: &Path, arguments: &[&str]) -> String {
@@ -32,9 +50,9 @@ fn chromium(profile: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn a_browser_shows_peers_traffic_and_refusals() {
-    let (mut example, url) = start();
+    let example = Example::start();
     let profile = tempfile::tempdir().unwrap();
-    let document = chromium(profile.path(), &["--dump-dom", &url]);
+    let document = chromium(profile.path(), &["--dump-dom", &example.url]);
     for expected in [
         "connected",
         "session",
@@ -51,11 +69,10 @@ fn a_browser_shows_peers_traffic_and_refusals() {
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("status-page.png");
     let _ = std::fs::remove_file(&picture);
     let screenshot = format!("--screenshot={}", picture.display());
-    chromium(profile.path(), &["--window-size=800,1000", &screenshot, &url]);
+    chromium(profile.path(), &["--window-size=800,1000", &screenshot, &example.url]);
     let bytes = std::fs::read(&picture).unwrap();
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 10_000, "{} bytes", bytes.len());
     println!("the page looks so: {}", picture.display());
 
-    drop(example.stdin.take());
-    assert!(example.wait().unwrap().success());
+    assert!(example.end());
 }

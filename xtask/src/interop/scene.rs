@@ -106,7 +106,7 @@ impl Tunnel {
     }
 
     /// The shell script that makes the kernel's end anew.
-    fn kernel_script(&self) -> String {
+    pub(crate) fn kernel_script(&self) -> String {
         let mut script = String::from("ip link del wg0 2>/dev/null\nset -e\ndmesg -c >/dev/null\n");
         let [ours_v4, ours_v6] = OUR_INNER;
         let mut line = |text: core::fmt::Arguments<'_>| {

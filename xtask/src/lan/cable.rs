@@ -42,6 +42,12 @@ impl Cable {
         match self.socket.send_to(frame, self.dir.path().join("guest")) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            // The other end's machine is not on yet, or is off: the frame goes nowhere.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+            {
+                Ok(true)
+            }
             Err(error) => Err(error.into()),
         }
     }

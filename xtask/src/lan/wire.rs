@@ -179,7 +179,7 @@ impl AsFd for Wire {
 }
 
 /// Takes the first element that is due; without delay that is the first.
-fn take_due<T>(queue: &mut VecDeque<(Instant, T)>) -> Option<T> {
+pub(super) fn take_due<T>(queue: &mut VecDeque<(Instant, T)>) -> Option<T> {
     let now = Instant::now();
     let position = queue.iter().position(|(due, _)| *due <= now)?;
     queue.remove(position).map(|(_, element)| element)

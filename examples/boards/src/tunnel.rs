@@ -1,0 +1,148 @@
+//! The network outside, the tunnel over it, and the network inside.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use embassy_executor::Spawner;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use static_cell::{ConstStaticCell, StaticCell};
+use wg_nal::wg_core::config::InterfaceAddress;
+use wg_nal::wg_core::{AllowedIp, Event, Increasing, config};
+use wg_nal::{EmbassyTime, Interface, Peer, Resources};
+
+use crate::board::{self, Card, print};
+use crate::flash;
+use crate::underlay::Underlay;
+
+/// The board's address on the Ethernet. A real one would ask for it by DHCP.
+const OUTSIDE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 77, 0, 2), 24);
+
+pub(crate) type Handle = wg_nal::Handle<'static, EmbassyTime>;
+/// The time of day is not known; every timestamp is later than the one before.
+type Clock = Increasing<fn() -> Option<Duration>>;
+type TunnelRunner = wg_nal::Runner<'static, Underlay, ChaCha20Rng, Clock, EmbassyTime>;
+
+/// Why there is no tunnel.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The flash holds no text.
+    NoConfiguration,
+    /// It does, but not a configuration's.
+    Configuration(config::ParseError),
+    /// It gives the board no IPv4 address in the tunnel.
+    NoAddress,
+    /// A peer of it has no place.
+    Peer(wg_nal::PeerError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConfiguration => f.write_str("no text at the beginning of the flash"),
+            Self::Configuration(error) => write!(f, "the configuration in the flash: {error}"),
+            Self::NoAddress => f.write_str("the configuration has no IPv4 Address"),
+            Self::Peer(error) => write!(f, "the configuration's [Peer]: {error}"),
+        }
+    }
+}
+
+/// Starts everything, and returns the network inside the tunnel.
+pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error> {
+    let text = flash::configuration().ok_or(Error::NoConfiguration)?;
+    let config = config::Config::parse(text).map_err(Error::Configuration)?;
+    let mut seed = [0; 32];
+    board::fill_random(&mut seed);
+    let mut rng = ChaCha20Rng::from_seed(seed);
+
+    let card = Card::start();
+    static OUTSIDE_RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
+    let resources = OUTSIDE_RESOURCES.init_with(StackResources::new);
+    let (outside, runner) = embassy_net::new(card, v4(OUTSIDE), resources, rng.next_u64());
+    spawner.spawn(run_outside(runner).expect("one of it"));
+
+    static TUNNEL: ConstStaticCell<Resources<'static, 1, 4>> =
+        ConstStaticCell::new(Resources::new());
+    let underlay = Underlay(socket(outside, config.listen_port()));
+    let clock = Clock::new(|| Some(Duration::from_micros(board::micros())), None);
+    let seed = rng.next_u64();
+    let (interface, handle, runner) = wg_nal::new(TUNNEL.take(), underlay, rng, clock, EmbassyTime);
+    spawner.spawn(run_tunnel(runner).expect("one of it"));
+
+    handle.set_private_key(config.private_key().as_ref());
+    for peer in config.peers() {
+        let mut allowed_ips = [AllowedIp::from(IpAddr::from(OUTSIDE.0)); 4];
+        let places = allowed_ips.iter_mut().zip(peer.allowed_ips());
+        let count = places.map(|(place, prefix)| *place = prefix).count();
+        let peer = Peer {
+            public_key: &peer.public_key(),
+            preshared_key: &peer.preshared_key(),
+            endpoint: peer.endpoint().and_then(|endpoint| endpoint.socket_addr()),
+            allowed_ips: &allowed_ips[..count],
+            persistent_keepalive: peer.persistent_keepalive(),
+        };
+        handle.set_peer(&peer).map_err(Error::Peer)?;
+    }
+    spawner.spawn(report(handle).expect("one of it"));
+
+    let is_v4 = |address: InterfaceAddress| match address.addr() {
+        IpAddr::V4(ip) => Some((ip, address.cidr())),
+        IpAddr::V6(_) => None,
+    };
+    let address = config.addresses().find_map(is_v4).ok_or(Error::NoAddress)?;
+    static INSIDE_RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
+    let resources = INSIDE_RESOURCES.init_with(StackResources::new);
+    let (inside, runner) = embassy_net::new(interface, v4(address), resources, seed);
+    spawner.spawn(run_inside(runner).expect("one of it"));
+    Ok((inside, handle))
+}
+
+fn v4((address, prefix): (Ipv4Addr, u8)) -> Config {
+    Config::ipv4_static(StaticConfigV4 {
+        address: Ipv4Cidr::new(address, prefix),
+        gateway: None,
+        dns_servers: Default::default(),
+    })
+}
+
+/// The socket under the tunnel, with room for a burst.
+fn socket(outside: Stack<'static>, port: u16) -> UdpSocket<'static> {
+    const PACKETS: usize = 16;
+    const BYTES: usize = PACKETS * 1472;
+    static MEMORY: ConstStaticCell<[([PacketMetadata; PACKETS], [u8; BYTES]); 2]> =
+        ConstStaticCell::new([([PacketMetadata::EMPTY; PACKETS], [0; BYTES]); 2]);
+    let [(rx_meta, rx), (tx_meta, tx)] = MEMORY.take();
+    let mut socket = UdpSocket::new(outside, rx_meta, rx, tx_meta, tx);
+    socket.bind(port).expect("the first socket of its stack");
+    socket
+}
+
+/// What happens to the tunnel.
+#[embassy_executor::task]
+async fn report(handle: Handle) -> ! {
+    loop {
+        match handle.event().await {
+            Event::SessionUp(_) => print(format_args!("session up\n")),
+            Event::SessionExpired(_) => print(format_args!("session expired\n")),
+            event => print(format_args!("{event:?}\n")),
+        }
+    }
+}
+
+#[embassy_executor::task]
+async fn run_outside(mut runner: Runner<'static, Card>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task]
+async fn run_tunnel(mut runner: TunnelRunner) {
+    runner.run().await;
+}
+
+#[embassy_executor::task]
+async fn run_inside(mut runner: Runner<'static, Interface<'static>>) -> ! {
+    runner.run().await
+}

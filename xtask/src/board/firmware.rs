@@ -1,0 +1,96 @@
+//! The boards there are, and how their firmware is built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::setup::Need;
+use crate::setup::rust_src::Toolchain;
+use crate::workspace::{output_of, root, target_dir};
+
+/// A machine of the emulator's with a network card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// RV32IMC as in the ESP32-C3: QEMU's `virt` machine with virtio devices.
+    Riscv,
+}
+
+/// An image and the board that it is for.
+pub(crate) struct Firmware {
+    pub(crate) kind: Kind,
+    pub(crate) image: PathBuf,
+}
+
+impl Firmware {
+    pub(crate) fn build(kind: Kind) -> Result<Self> {
+        println!("building the firmware: {}", kind.name());
+        let source = Path::new(root()).join("examples/boards");
+        let target_dir = target_dir().join("boards");
+        let target = "riscv32imc-unknown-none-elf";
+        let mut cargo = Toolchain::find()?.cargo();
+        cargo
+            .args(["build", "--release", "--locked", "-Zbuild-std=core,alloc", "--target", target])
+            .arg("--target-dir")
+            .arg(&target_dir)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env("RUSTFLAGS", format!("-Clink-arg=-T{}", source.join("riscv.ld").display()))
+            .current_dir(&source);
+        output_of(&mut cargo)?;
+        Ok(Self { kind, image: target_dir.join(target).join("release/boards") })
+    }
+}
+
+impl Kind {
+    pub(crate) const ALL: &[Self] = &[Self::Riscv];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Riscv => "riscv",
+        }
+    }
+
+    /// What building for the board and emulating it runs on.
+    pub(crate) fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Riscv => &[Need::RustSrc, Need::RiscvEmulator],
+        }
+    }
+
+    pub(super) fn emulator(self) -> &'static str {
+        match self {
+            Self::Riscv => "qemu-system-riscv32",
+        }
+    }
+
+    /// The emulator's option for an image to start.
+    pub(super) fn image_option(self) -> &'static str {
+        match self {
+            // As a kernel it would not be loaded: the machine expects one in its flash.
+            Self::Riscv => "-bios",
+        }
+    }
+
+    /// The emulator wants a file of exactly this length.
+    pub(super) fn flash_len(self) -> usize {
+        match self {
+            Self::Riscv => 32 * 1024 * 1024,
+        }
+    }
+
+    /// The emulator's options for the machine, with its card at the end of `cable`.
+    pub(super) fn machine(self, flash: &Path, mac: [u8; 6]) -> Vec<String> {
+        let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+        let flash = flash.display();
+        let options: &[String] = match self {
+            Self::Riscv => &[
+                "-M virt -m 32".into(),
+                "-global virtio-mmio.force-legacy=false".into(),
+                format!("-device virtio-net-device,netdev=cable,bus=virtio-mmio-bus.0,mac={mac}"),
+                "-device virtio-rng-device,bus=virtio-mmio-bus.1".into(),
+                format!("-drive if=pflash,unit=1,format=raw,file={flash}"),
+            ],
+        };
+        options.iter().flat_map(|option| option.split(' ')).map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,199 @@
+//! A board and a Linux kernel on one Ethernet, driven together.
+
+use core::time::Duration;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use wg_core::PrivateKey;
+
+use super::{Board, Firmware, Flash};
+use crate::interop::{KERNEL_INNER, OUR_INNER, Tunnel};
+use crate::kernel::{CommandId, Guest, Image};
+use crate::lan::{Cable, Pcap, Port, Switch};
+
+/// The kernel's end: WireGuard, and an HTTP server that keeps what is posted to it.
+const SERVER: &str = "\
+mkdir -p /tmp/www/cgi-bin
+: > /tmp/posts
+cat > /tmp/www/cgi-bin/uptime <<'END'
+#!/bin/sh
+head -c \"$CONTENT_LENGTH\" >> /tmp/posts
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+END
+chmod +x /tmp/www/cgi-bin/uptime
+netstat -tln | grep -q ':80 ' || httpd -h /tmp/www -p 80
+";
+
+/// A board, a kernel, and the switch between them.
+pub(crate) struct World {
+    guest: Guest,
+    pub(crate) switch: Switch,
+    pub(crate) board_port: Port,
+    board: Option<Board>,
+    flash: Option<Flash>,
+    name: String,
+    /// Prints the console as it comes.
+    pub(crate) echo: bool,
+}
+
+/// Something that the board has printed, past a place in its console.
+#[derive(Clone, Copy)]
+pub(crate) struct Told(usize);
+
+impl World {
+    /// Boots the kernel; there is no board yet.
+    pub(crate) fn new(image: &Image, name: &str, pcap: Option<&Path>) -> Result<Self> {
+        let pcap = pcap.map(|dir| Pcap::create(&dir.join(format!("{name}.pcap")))).transpose()?;
+        let mut switch = Switch::new(pcap);
+        let cable = Cable::new()?;
+        let guest = Guest::boot(image, &cable, name)?;
+        switch.plug_in(cable);
+        let board_port = switch.plug_in(Cable::new()?);
+        let name = name.to_owned();
+        Ok(Self { guest, switch, board_port, board: None, flash: None, name, echo: false })
+    }
+
+    /// Sets the kernel's end up, and gives a board with an empty flash power.
+    pub(crate) fn set_up(&mut self, firmware: &Firmware, tunnel: &Tunnel) -> Result<()> {
+        self.guest.run(&tunnel.kernel_script())?;
+        self.guest.run(SERVER)?;
+        let config = config(&tunnel.our_key, tunnel);
+        self.flash = Some(Flash::new(firmware.kind, &self.name, &config)?);
+        self.power_on(firmware)
+    }
+
+    /// Gives the board power, with the flash that it had.
+    pub(crate) fn power_on(&mut self, firmware: &Firmware) -> Result<()> {
+        self.board = None;
+        self.switch.replace(self.board_port, Cable::new()?);
+        let flash = self.flash.as_ref().context("the board was set up")?;
+        let cable = self.switch.cable(self.board_port);
+        self.board = Some(Board::start(firmware, flash, cable, &self.name)?);
+        Ok(())
+    }
+
+    /// Cuts the board's power.
+    pub(crate) fn power_off(&mut self) {
+        self.board = None;
+    }
+
+    /// Where the board's console ends now.
+    pub(crate) fn told(&self) -> Told {
+        Told(self.lines().len())
+    }
+
+    /// What the board has printed after a place in its console.
+    pub(crate) fn since(&self, told: Told) -> &[String] {
+        self.lines().get(told.0..).unwrap_or_default()
+    }
+
+    /// Everything since power came.
+    pub(crate) fn lines(&self) -> &[String] {
+        self.board.as_ref().map_or(&[], Board::lines)
+    }
+
+    /// Runs a shell script in the guest to its success while frames move.
+    pub(crate) fn run(&mut self, script: &str) -> Result<String> {
+        let id = self.start(script)?;
+        self.join(id, Duration::from_secs(60))
+    }
+
+    /// Starts a shell script in the guest; give the answer to [`Self::join`].
+    pub(crate) fn start(&mut self, script: &str) -> Result<CommandId> {
+        self.guest.start(script)
+    }
+
+    /// Waits for a started script while frames move.
+    pub(crate) fn join(&mut self, id: CommandId, limit: Duration) -> Result<String> {
+        let mut finished = None;
+        self.until("the script's end", limit, |world| {
+            finished = world.guest.finished(id)?;
+            Ok(finished.is_some())
+        })?;
+        finished.context("the script ended")?.success("the script")
+    }
+
+    /// Waits until the board prints a line with `words` in it, after `told`.
+    pub(crate) fn until_told(
+        &mut self,
+        told: Told,
+        words: &str,
+        limit: Duration,
+    ) -> Result<String> {
+        let mut line = None;
+        self.until(&format!("the board says {words:?}"), limit, |world| {
+            line = world.since(told).iter().find(|line| line.contains(words)).cloned();
+            Ok(line.is_some())
+        })?;
+        line.context("it was said")
+    }
+
+    /// Lets frames move until `done`, which is an error after `limit`.
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut done: impl FnMut(&mut Self) -> Result<bool>,
+    ) -> Result<()> {
+        let end = Instant::now() + limit;
+        loop {
+            self.work()?;
+            if done(self)? {
+                return Ok(());
+            }
+            let words = || self.board.as_ref().map(Board::last_words).unwrap_or_default();
+            ensure!(Instant::now() < end, "not within {limit:?}: {what}; {}", words());
+        }
+    }
+
+    /// Lets frames move for some time.
+    pub(crate) fn pass(&mut self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.work()?;
+        }
+        Ok(())
+    }
+
+    /// How often the board has posted, by the kernel's account.
+    pub(crate) fn posts(&mut self) -> Result<usize> {
+        Ok(self.run("wc -l < /tmp/posts")?.trim().parse()?)
+    }
+
+    /// Moves what there is to move, and waits a little for more.
+    pub(crate) fn work(&mut self) -> Result<()> {
+        self.switch.work()?;
+        self.guest.take_answers()?;
+        if let Some(board) = &mut self.board {
+            let new = board.listen()?;
+            if self.echo {
+                let lines = board.lines();
+                lines[lines.len() - new..].iter().for_each(|line| println!("board    {line}"));
+            }
+        }
+        let pause = Duration::from_millis(5);
+        match &self.board {
+            Some(board) => self.switch.wait(&[self.guest.as_fd(), board.as_fd()], pause),
+            None => self.switch.wait(&[self.guest.as_fd()], pause),
+        }
+    }
+}
+
+/// What stands in the board's flash.
+fn config(key: &PrivateKey, tunnel: &Tunnel) -> String {
+    let endpoint = tunnel
+        .we_know_the_kernels
+        .then(|| format!("Endpoint = {}\n", tunnel.kernel_endpoint()))
+        .unwrap_or_default();
+    format!(
+        "[Interface]\nPrivateKey = {}\nAddress = {}/24\nListenPort = {}\n\n\
+         [Peer]\nPublicKey = {}\nAllowedIPs = {}/32\n{endpoint}",
+        key.expose_base64().as_str(),
+        OUR_INNER[0],
+        crate::interop::OUR_PORT,
+        tunnel.kernel_key_at_ours,
+        KERNEL_INNER[0],
+    )
+}
