@@ -107,6 +107,22 @@ fn a_full_peer_table_refuses_the_next_peer_and_changes_nothing() {
     set(4, &prefixes).unwrap();
 }
 
+#[test]
+fn all_peers_are_told_even_when_each_is_removed_as_it_is_told() {
+    let network = Network::new();
+    let a = host(&network, 1);
+    a.add_peer(&key_of(2), None);
+    a.add_peer(&key_of(3), None);
+    let mut told = 0;
+    a.handle.for_each_peer(|peer, _| {
+        a.handle.remove_peer(peer);
+        told += 1;
+    });
+    assert_eq!(told, 2);
+    a.handle.for_each_peer(|_, _| told += 1);
+    assert_eq!(told, 2);
+}
+
 /// Peers with random lists, until the table of routes overflows many times: what was refused
 /// left every peer and every route as it was.
 #[test]
