@@ -136,16 +136,14 @@ impl<'d, T: Monotonic> Handle<'d, T> {
     /// Calls `tell` with each peer's state.
     pub fn for_each_peer(&self, mut tell: impl FnMut(PeerId, PeerStatus)) {
         let now = self.time.now();
-        let mut after = None;
-        // Not borrowed while `tell` runs, which may well use the handle.
-        loop {
-            let next = self.shared.borrow().peer_after(after);
-            let Some(peer) = next else { return };
+        let mut next = self.shared.borrow().peer_after(None);
+        // Not borrowed while `tell` runs, which may well use the handle, and remove the peer.
+        while let Some(peer) = next {
+            next = self.shared.borrow().peer_after(Some(peer));
             let status = self.shared.borrow().device.peer(now, peer);
             if let Some(status) = status {
                 tell(peer, status);
             }
-            after = Some(peer);
         }
     }
 

@@ -3,12 +3,16 @@
 
 mod virtual_network;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use virtual_network::host::{Host, host, introduce, key_of, packet, pair, run};
-use virtual_network::{Network, Seeded, Simulation, address_of};
-use wg_core::{AddPeerError, AllowedIp, Connection, PeerStatus, PresharedKey, Refusal, RoutesFull};
-use wg_nal::{LinkPolicy, Peer, PeerError};
+use virtual_network::host::{Host, host, host_over, introduce, key_of, packet, pair, run};
+use virtual_network::{Network, Seeded, Simulation, Socket, address_of};
+use wg_core::{
+    AddPeerError, AllowedIp, Connection, Endpoint, PeerStatus, PresharedKey, Refusal, RoutesFull,
+    Source,
+};
+use wg_nal::{Datagrams, LinkPolicy, Peer, PeerError, TooLong};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,7 +31,12 @@ fn blocked_by(host: &Host) -> Option<Refusal> {
 }
 
 #[track_caller]
-fn arrives(simulation: &mut Simulation<'_>, from: &mut Host, to: &mut Host, within: Duration) {
+fn arrives<A, B>(
+    simulation: &mut Simulation<'_>,
+    from: &mut Host<A>,
+    to: &mut Host<B>,
+    within: Duration,
+) {
     assert_eq!(from.interface.try_send(&packet("hello")), Ok(true));
     let received = simulation.block_on(within, to.interface.receive(|packet| packet.to_vec()));
     assert_eq!(received, packet("hello"));
@@ -96,6 +105,22 @@ fn a_full_peer_table_refuses_the_next_peer_and_changes_nothing() {
     set(3, &prefixes[1..]).unwrap();
     a.handle.remove_peer(a.handle.find_peer(&key_of(2).public_key()).unwrap());
     set(4, &prefixes).unwrap();
+}
+
+#[test]
+fn all_peers_are_told_even_when_each_is_removed_as_it_is_told() {
+    let network = Network::new();
+    let a = host(&network, 1);
+    a.add_peer(&key_of(2), None);
+    a.add_peer(&key_of(3), None);
+    let mut told = 0;
+    a.handle.for_each_peer(|peer, _| {
+        a.handle.remove_peer(peer);
+        told += 1;
+    });
+    assert_eq!(told, 2);
+    a.handle.for_each_peer(|_, _| told += 1);
+    assert_eq!(told, 2);
 }
 
 /// Peers with random lists, until the table of routes overflows many times: what was refused
@@ -248,6 +273,54 @@ fn an_underlay_that_neither_sends_nor_receives_for_minutes_is_survived() {
     while b.interface.try_receive(|_| ()).is_some() {}
     arrives(&mut simulation, &mut a, &mut b, 6 * SECOND);
     arrives(&mut simulation, &mut b, &mut a, 6 * SECOND);
+}
+
+/// An underlay that carries less than Ethernet does.
+struct Narrow(Socket);
+
+impl Datagrams for Narrow {
+    type Error = &'static str;
+
+    fn largest_datagram(&self, _: IpAddr) -> usize {
+        1000
+    }
+
+    async fn receive(&mut self, buf: &mut [u8]) -> Result<(usize, Source), &'static str> {
+        self.0.receive(buf).await
+    }
+
+    async fn send(&mut self, to: Endpoint, datagram: &[u8]) -> Result<(), &'static str> {
+        assert!(datagram.len() <= 1000, "the tunnel sends nothing that is too long");
+        self.0.send(to, datagram).await
+    }
+}
+
+#[test]
+fn an_mtu_that_does_not_fit_the_underlay_is_an_error_or_a_count_and_never_a_silent_loss() {
+    let network = Network::new();
+    let socket = Socket::new(&network, 1);
+    let mut a = host_over(&network, 1, socket.clone(), Narrow(socket));
+    let mut b = host(&network, 2);
+    introduce(&a, &b);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    // By default it is what fits.
+    assert_eq!(a.interface.mtu(), 968);
+    assert_eq!(a.interface.try_send(&[0x45; 969]), Err(TooLong { mtu: 968 }));
+    assert_eq!(a.interface.set_mtu(1421), Err(TooLong { mtu: 1420 }));
+    assert_eq!(a.interface.mtu(), 968);
+    let largest = packet(&"x".repeat(948));
+    assert_eq!(a.interface.try_send(&largest), Ok(true));
+    assert_eq!(simulation.block_on(SECOND, b.interface.receive(|p| p.to_vec())), largest);
+
+    // Who sets a larger one is told what did not leave.
+    a.interface.set_mtu(1420).unwrap();
+    assert_eq!(a.interface.try_send(&packet(&"x".repeat(1400))), Ok(true));
+    simulation.run_for(SECOND);
+    assert_eq!(a.handle.counters().too_long, 1);
+    assert_eq!(a.handle.waiting(), 0);
+    arrives(&mut simulation, &mut a, &mut b, SECOND);
 }
 
 #[test]

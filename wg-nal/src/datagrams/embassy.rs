@@ -28,6 +28,12 @@ use super::{Datagrams, UnderlayError, largest_payload, reply_address};
 /// would make room never, and nothing is received while a send waits. The protocol sends what
 /// matters again.
 ///
+/// # Addresses that change
+///
+/// Over IPv6, replies leave from the address that the peer wrote to, even when the stack has it
+/// no more: then the tunnel is silent until a handshake goes unanswered, some 17 s. Over IPv4 a
+/// stack has one address only, and the peer follows at once.
+///
 /// # Which way datagrams go
 ///
 /// A stack of embassy-net has one interface, so the socket is pinned to it. The inside of the
@@ -138,6 +144,10 @@ impl Datagrams for EmbassyUdp<'_, '_> {
     }
 
     async fn send(&mut self, to: Endpoint, datagram: &[u8]) -> Result<(), Self::Error> {
+        // A stack has one IPv4 address at a time, and chooses it by itself. The one on which the
+        // peer was heard last may be gone: then nothing would come back for 15 s.
+        let local = to.local.filter(IpAddr::is_ipv6);
+        let to = Endpoint { local, ..to };
         let metadata = address(self.socket, self.ip_mtu, to, datagram.len())?;
         let offer = |cx: &mut Context<'_>| self.socket.poll_send_to(datagram, metadata, cx);
         let mut offered = false;

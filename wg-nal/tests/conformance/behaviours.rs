@@ -14,7 +14,9 @@ use super::virtual_network::{Network, Simulation};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A behaviour, and what shows it.
-pub const BEHAVIOURS: [(&str, fn(&Adapter)); 13] = [
+type Behaviour = (&'static str, fn(&Adapter));
+
+pub const BEHAVIOURS: [Behaviour; 14] = [
     ("handshakes as initiator and as responder, packets both ways", handshake_both_ways),
     ("the same over IPv6", the_same_over_ipv6),
     ("packets of all sizes up to the MTU", all_sizes),
@@ -23,7 +25,8 @@ pub const BEHAVIOURS: [(&str, fn(&Adapter)); 13] = [
     ("what waits is dropped when the handshake is given up", given_up),
     ("with 10 % loss, no more than the share is lost", loss),
     ("reordering loses and doubles nothing", reordering),
-    ("a peer that moves is followed", roaming),
+    ("a peer that moves is followed within 3 s", roaming),
+    ("over IPv6 within 25 s", roaming_over_ipv6),
     ("ten minutes of packets and rekeys lose nothing", rekeys),
     ("an idle tunnel says nothing", idle),
     ("stops, wipes, and starts again", stop_and_start),
@@ -239,17 +242,27 @@ fn reordering(adapter: &Adapter) {
 }
 
 fn roaming(adapter: &Adapter) {
-    let mut world = World::new(adapter, false);
+    // No handshake is needed for it, nor a timer.
+    moves(World::new(adapter, false), false, 3 * SECOND);
+}
+
+fn roaming_over_ipv6(adapter: &Adapter) {
+    // A stack with several addresses is told which one to send from, and embassy-net sends from
+    // it even when it is gone: until handshakes fail.
+    moves(World::new(adapter, true), true, 25 * SECOND);
+}
+
+fn moves(mut world: World, v6: bool, within: Duration) {
     world.crosses_both_ways();
     for moves in 1..4 {
-        let (mover, number) = if moves == 2 { (&world.a, 2) } else { (&world.b, 1) };
-        (mover.move_to)(address(mover.number, moves, false));
-        // A stack may go on using an address that it no longer has, until handshakes fail.
-        world.recovers_within(25 * SECOND);
-        let other = if number == 1 { &world.a } else { &world.b };
-        let peer = World::peer(other, if number == 1 { 2 } else { 1 });
-        let endpoint = other.handle.status(peer).unwrap().endpoint;
-        assert_eq!(endpoint, Some(address(if number == 1 { 2 } else { 1 }, moves, false)));
+        let (mover, other) = if moves == 2 { (&world.a, &world.b) } else { (&world.b, &world.a) };
+        let (there, mover) = (address(mover.number, moves, v6), mover.number);
+        let peer = World::peer(other, mover);
+        let follower = other.handle.clone();
+        let moved = if mover == 1 { &world.a } else { &world.b };
+        (moved.move_to)(there);
+        world.recovers_within(within);
+        assert_eq!(follower.status(peer).unwrap().endpoint, Some(there));
     }
 }
 
