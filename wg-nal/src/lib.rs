@@ -156,6 +156,13 @@
 //! what then fits over IPv6, and what still does not fit is counted in
 //! [`Counters::too_long`] and not sent.
 //!
+//! # A board as gateway
+//!
+//! Between the tunnel and a LAN, [`Router`] makes packets ready to be sent on, either way: it
+//! counts hops, lowers the segment size that TCP connections ask for to what the tunnel carries,
+//! and answers what is too long by "fragmentation needed" or "packet too big". The example
+//! `forward` is such a board.
+//!
 //! # Sleep
 //!
 //! There is no tick: the runner sleeps until the engine's next deadline. With keepalives off and

@@ -8,12 +8,11 @@
 //!   UDP socket  ---- WireGuard, over this machine's loopback ----  the same
 //! ```
 //!
-//! [`Tunnel`] is what firmware does, on both sides. A board has its radio's UDP where [`Socket`]
-//! is, and statics where this crate leaks memory.
+//! [`Tunnel`] is what firmware does, on both sides. A board has its radio's UDP where this crate
+//! has the operating system's, and statics where it leaks memory.
 
 mod host;
 mod relay;
-mod socket;
 mod tunnel;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +24,6 @@ use embassy_time::{Duration, Timer};
 use wg_nal::EmbassyTime;
 
 pub use relay::{Service, serve};
-pub use socket::Socket;
 pub use tunnel::Tunnel;
 
 /// The gateway inside the tunnel. It serves the [`Service`]s.

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use getrandom::{SysRng, rand_core::UnwrapErr};
+use embedded_nal_async::UdpStack;
+use getrandom::SysRng;
+use std_embedded_nal_async::Stack;
 use wg_nal::wg_core::{Increasing, PresharedKey, PrivateKey};
-use wg_nal::{EmbassyTime, Handle, Interface, LinkPolicy, Peer, Resources};
+use wg_nal::{CancelSafe, Drbg, EmbassyTime, Handle, Interface, LinkPolicy, Peer, Resources};
 
-use crate::socket::Socket;
-
+/// UDP of the operating system, where a board has its radio's.
+type Underlay = CancelSafe<<Stack as UdpStack>::UniquelyBound>;
 type Clock = Increasing<fn() -> Option<core::time::Duration>>;
-pub(crate) type Runner = wg_nal::Runner<'static, Socket, UnwrapErr<SysRng>, Clock, EmbassyTime>;
+pub(crate) type Runner = wg_nal::Runner<'static, Underlay, Drbg, Clock, EmbassyTime>;
 
 /// One end of a tunnel, with a fresh key.
 pub struct Tunnel {
@@ -30,19 +32,21 @@ impl Tunnel {
     /// A tunnel over UDP of this machine's loopback.
     ///
     /// # Errors
-    /// No socket.
+    /// No socket, or no random numbers.
     pub fn new() -> Result<Self> {
-        let socket = Socket::bind().context("cannot bind a UDP socket on 127.0.0.1")?;
-        let outside = socket.address()?;
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let bound = async_io::block_on(Stack::default().bind_single(any_port));
+        let (outside, socket) = bound.context("cannot bind a UDP socket on 127.0.0.1")?;
+        let mut rng = Drbg::try_new(&mut SysRng)?;
+        let key = PrivateKey::generate(&mut rng);
 
         // Room for one peer and three allowed IPs. In firmware the resources are a static.
         let resources: &mut Resources<'_, 1, 3> = Box::leak(Box::new(Resources::new()));
         let clock: Clock = Increasing::new(time_of_day, None);
-        let rng = UnwrapErr(SysRng);
+        let underlay = CancelSafe::new(socket, outside);
         let (mut interface, handle, runner) =
-            wg_nal::new(resources, socket, rng, clock, EmbassyTime);
+            wg_nal::new(resources, underlay, rng, clock, EmbassyTime);
         interface.set_link_policy(LinkPolicy::AlwaysUp);
-        let key = PrivateKey::generate(&mut UnwrapErr(SysRng));
         handle.set_private_key(Some(&key));
         Ok(Self { key, outside, interface, handle, runner })
     }

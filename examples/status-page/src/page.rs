@@ -35,8 +35,8 @@ impl Page {
         }
     }
 
-    /// The packets that were dropped, with a sentence for each counter.
-    fn drops(&self) -> [(u32, &'static str); 9] {
+    /// What was lost, with a sentence for each counter.
+    fn drops(&self) -> [(u32, &'static str); 10] {
         let counters = &self.counters;
         [
             (counters.displaced, "packets made room for newer ones"),
@@ -47,6 +47,7 @@ impl Page {
             (counters.unsent, "datagrams that the network did not take"),
             (counters.receive_errors, "errors of the network while receiving"),
             (counters.routing_loops, "datagrams that were routed into the tunnel"),
+            (counters.reserve_errors, "failures to store the next timestamps"),
             (counters.missed_events, "events that nobody fetched in time"),
         ]
     }
@@ -81,7 +82,7 @@ impl Chunks for Page {
         if self.refusals.iter().next().is_none() {
             to.write_chunk(b"<tr><td class=n>0<td>nothing was refused").await?;
         }
-        to.write_chunk(b"</table></section>\n<section><h2>Dropped</h2><table>").await?;
+        to.write_chunk(b"</table></section>\n<section><h2>Lost</h2><table>").await?;
         for (times, what) in self.drops() {
             let class = if times == 0 { "none" } else { "some" };
             write!(to, "<tr class={class}><td class=n>{times}<td>{what}").await?;

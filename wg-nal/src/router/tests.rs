@@ -3,6 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
 
 use super::*;
@@ -95,4 +97,36 @@ fn a_connection_from_the_tunnel_is_kept_within_it_too() {
     let mut answer = [0; LONGEST_ICMP];
     assert_eq!(ROUTER.forward(&mut syn, 1500, &mut answer), Forward::Pass);
     assert_eq!(syn[42..44], 1380_u16.to_be_bytes());
+}
+
+#[test]
+fn whatever_a_packet_says_only_what_a_router_may_change_is_changed() {
+    let mut rng = ChaCha8Rng::from_seed([9; 32]);
+    let mut answer = [0; LONGEST_ICMP];
+    let mut passed = 0;
+    for _ in 0..50_000 {
+        let mut packet = vec![0; rng.next_u32() as usize % 120];
+        rng.fill_bytes(&mut packet);
+        // Most of it plausible: else every second one ends at its first byte.
+        if let Some(header) = packet.first_chunk_mut::<8>() {
+            header[0] = if header[7] & 1 == 0 { 0x45 } else { 0x60 };
+            header[6] = if header[0] == 0x45 { 0 } else { header[6] & 63 };
+        }
+        let before = packet.clone();
+        match ROUTER.forward(&mut packet, 100, &mut answer) {
+            Forward::Pass => {
+                passed += 1;
+                assert!(packet.len() <= 100);
+                // Hops and IPv4's checksum; two bytes each of an option and of TCP's checksum.
+                let changed = before.iter().zip(&packet).filter(|(a, b)| a != b).count();
+                assert!((1..=7).contains(&changed), "{before:x?} became {packet:x?}");
+            }
+            Forward::Answer(answer) => {
+                assert!(answer.len() <= LONGEST_ICMP);
+                assert_eq!(packet, before);
+            }
+            Forward::Drop => assert_eq!(packet, before),
+        }
+    }
+    assert!(passed > 10_000, "{passed} passed");
 }
