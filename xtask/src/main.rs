@@ -1,6 +1,7 @@
 //! The workspace's tasks: `cargo xtask --help`.
 
 mod bench_host;
+mod build_firmware;
 mod demo;
 mod interop;
 mod kernel;
@@ -33,6 +34,7 @@ enum Task {
     Interop(interop::Interop),
     BenchHost(bench_host::BenchHost),
     Size(size::Size),
+    BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
     Setup {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Task::Interop(interop) => interop.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::Size(size) => size.run(),
+        Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
     };
