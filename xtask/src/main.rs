@@ -3,6 +3,7 @@
 mod bench_esp32;
 mod bench_host;
 mod board;
+mod build_firmware;
 mod demo;
 mod interop;
 mod kernel;
@@ -40,6 +41,7 @@ enum Task {
     #[command(name = "bench-esp32")]
     BenchEsp32(bench_esp32::BenchEsp32),
     Size(size::Size),
+    BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
     Setup {
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Task::BenchHost(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),
         Task::Size(size) => size.run(),
+        Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
     };

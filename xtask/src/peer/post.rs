@@ -134,7 +134,11 @@ impl UnconnectedUdp for Post {
         remote: SocketAddr,
         payload: &[u8],
     ) -> Result<(), Infallible> {
-        let from = if local.ip().is_unspecified() { self.local.get() } else { local };
+        // The socket has one port, whatever it was bound to at first.
+        let mut from = self.local.get();
+        if !local.ip().is_unspecified() {
+            from.set_ip(local.ip());
+        }
         self.leave(from, remote, payload);
         Ok(())
     }
