@@ -67,8 +67,8 @@ struct Case {
     run: fn(&mut Scene) -> Result<()>,
     /// Takes minutes, and so a kernel of its own beside the others. With the engine only.
     slow: bool,
-    /// Why only wg-core's own functions can do it, where that is so.
-    engine_only: Option<&'static str>,
+    /// The drivers that cannot do it, and why.
+    except: Option<(&'static [Driver], &'static str)>,
 }
 
 impl Case {
@@ -77,15 +77,16 @@ impl Case {
         proves: &'static str,
         run: fn(&mut Scene) -> Result<()>,
     ) -> Self {
-        Self { name, proves, run, slow: false, engine_only: None }
+        Self { name, proves, run, slow: false, except: None }
     }
 
-    const fn engine_only(self, why: &'static str) -> Self {
-        Self { engine_only: Some(why), ..self }
+    const fn not_with(self, drivers: &'static [Driver], why: &'static str) -> Self {
+        Self { except: Some((drivers, why)), ..self }
     }
 
     fn runs_with(&self, driver: Driver) -> bool {
-        driver == Driver::Engine || !self.slow && self.engine_only.is_none()
+        let can = self.except.is_none_or(|(drivers, _)| !drivers.contains(&driver));
+        can && (driver == Driver::Engine || !self.slow)
     }
 
     const fn slow(self) -> Self {
@@ -176,6 +177,15 @@ impl Interop {
                 report.add(case.name, outcome);
             }
         });
+        for &driver in drivers {
+            for case in cases {
+                if let Some((except, why)) = case.except
+                    && except.contains(&driver)
+                {
+                    println!("{:<52} not asked for: {why}", named(case, driver));
+                }
+            }
+        }
         for case in cases.iter().filter(|case| !wanted(case)) {
             report.add(case.name, Outcome::Skipped { why: "needs --slow".into() });
         }

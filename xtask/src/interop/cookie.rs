@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::scene::{KERNEL_INNER, KERNEL_PORT, OUR_INNER, V4};
 use super::{Case, Scene, Tunnel};
 use crate::lan::Datagram;
-use crate::peer::Underlay;
+use crate::peer::{Driver, Underlay};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -15,7 +15,10 @@ pub(super) const CASES: &[Case] = &[
         "under load we answer the kernel's call with a cookie, and its next call carries it",
         kernel_takes_ours,
     )
-    .engine_only("wg-nal leaves it to the engine to say when it is under load"),
+    .not_with(
+        &[Driver::Blocking, Driver::Async],
+        "wg-nal leaves it to the engine to say when it is under load",
+    ),
     Case::new(
         "cookie.we_take_the_kernels",
         "flooded, the kernel answers our call with a cookie, and our next call carries it",

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::socket::{icmp, tcp};
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     HardwareAddress, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpCidr, IpListenEndpoint,
 };
@@ -155,7 +155,11 @@ impl Inner {
 
 fn tcp_socket() -> tcp::Socket<'static> {
     let buffer = || tcp::SocketBuffer::new(vec![0; TCP_BUFFER]);
-    tcp::Socket::new(buffer(), buffer())
+    let mut socket = tcp::Socket::new(buffer(), buffer());
+    // smoltcp 0.12 can come to hold unacknowledged data with no timer running, and then sends
+    // nothing any more. The acknowledgements of keepalives make it send again.
+    socket.set_keep_alive(Some(Duration::from_millis(300)));
+    socket
 }
 
 impl phy::Device for Packets {
