@@ -16,8 +16,25 @@ const EMBEDDED: &str = "riscv32imc-unknown-none-elf";
 /// The crates that must build for it.
 const NO_STD: &[&str] = &["wg-core", "wg-nal"];
 
-/// Features that are for hosts, and refused elsewhere: faster cryptography.
-const HOST_ONLY: &[&str] = &["graviola", "ring"];
+/// Features that are for hosts, and refused elsewhere: faster cryptography, and files.
+const HOST_ONLY: &[&str] = &["graviola", "ring", "std"];
+
+/// Features that firmware has together, by crate; each also builds alone. What several of
+/// them bring together is in no build of one: `UdpNal`, `SntpSocket`.
+const MIXES: &[(&str, &[&str])] = &[(
+    "wg-nal",
+    &[
+        "embedded-nal,smoltcp",
+        "embassy,embedded-nal-async,sntp,flash,log",
+        // A board that runs an operating system: all of smoltcp needs `std` then.
+        "embassy,embedded-nal-async,std",
+    ],
+)];
+
+/// Features that the oldest compiler builds, where a crate says so of some: the others'
+/// dependencies ask for younger ones (`embassy` for 1.91, `flash` for 1.89).
+const OLDEST_RUST_BUILDS: &[(&str, &str)] =
+    &[("wg-nal", "embedded-nal,embedded-nal-async,edge-nal,smoltcp,sntp,std,log,defmt")];
 
 /// What a crate's manifest says, as `cargo metadata` tells it.
 #[derive(Deserialize)]
@@ -90,27 +107,32 @@ fn clippy(name: &str, args: &[&str]) -> Step {
     step(name, command)
 }
 
-/// No feature, each alone, and all of them, on the host and on a microcontroller.
+/// No feature, each alone, mixes, and all of them, on the host and on a microcontroller.
 fn add_features(steps: &mut Vec<Step>, package: &Package) -> Result<()> {
     let names: Vec<_> = package.features.keys().filter(|name| *name != "default").collect();
     let mut selections = vec![("none".to_owned(), String::new())];
     selections.extend(names.iter().map(|&name| (name.clone(), name.clone())));
+    let mixes = MIXES.iter().filter(|(of, _)| *of == package.name).flat_map(|(_, mixes)| *mixes);
+    selections.extend(mixes.map(|&mix| (mix.to_owned(), mix.to_owned())));
+    let list = |on_board: bool| {
+        let fit = names.iter().filter(|name| !on_board || !is_for_hosts(name));
+        fit.map(|name| name.as_str()).collect::<Vec<_>>().join(",")
+    };
     if names.len() > 1 {
-        let all = names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
-        selections.push(("all".to_owned(), all));
+        selections.push(("all".to_owned(), list(false)));
     }
     for (shown, features) in selections {
-        let lint = |mut command: Command| {
+        let lint = |mut command: Command, features: &str| {
             command.args(["clippy", "--locked", "-p", &package.name, "--no-default-features"]);
-            command.args(["--features", &features]);
+            command.args(["--features", features]);
             command
         };
-        let mut on_host = lint(cargo(&[]));
+        let mut on_host = lint(cargo(&[]), &features);
         on_host.args(["--", "-D", "warnings"]);
         steps.push(step(&format!("features {}/{shown}", package.name), on_host));
-        let is_for_hosts = HOST_ONLY.iter().any(|name| features.contains(name));
-        if NO_STD.contains(&package.name.as_str()) && !is_for_hosts {
-            let mut on_board = lint(Toolchain::find()?.cargo());
+        let features = if shown == "all" { list(true) } else { features };
+        if NO_STD.contains(&package.name.as_str()) && !features.split(',').any(is_for_hosts) {
+            let mut on_board = lint(Toolchain::find()?.cargo(), &features);
             on_board.current_dir(root());
             on_board.args(["-Zbuild-std=core,alloc", "--target", EMBEDDED]);
             on_board.args(["--", "-D", "warnings"]);
@@ -118,6 +140,10 @@ fn add_features(steps: &mut Vec<Step>, package: &Package) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_for_hosts(feature: &str) -> bool {
+    HOST_ONLY.contains(&feature)
 }
 
 /// Every test but documentation's, which cargo-nextest cannot run.
@@ -141,12 +167,16 @@ fn is_test_summary(line: &str) -> bool {
 /// Builds with the oldest compiler that we promise, where this machine has it. Elsewhere a
 /// lint looks for younger parts of the standard library: younger syntax would pass.
 fn rust_version(package: &str) -> Step {
+    let features = OLDEST_RUST_BUILDS.iter().find(|(of, _)| *of == package);
+    let features: Vec<_> = features.iter().flat_map(|(_, all)| ["--features", all]).collect();
     if setup::has_oldest_rust() {
         let toolchain = format!("+{OLDEST_RUST}");
-        let check = cargo(&[&toolchain, "check", "--locked", "-p", package]);
+        let mut check = cargo(&[&toolchain, "check", "--locked", "-p", package]);
+        check.args(features);
         step(&format!("rust {OLDEST_RUST} builds {package}"), check)
     } else {
         let mut lint = cargo(&["clippy", "--locked", "-p", package]);
+        lint.args(features);
         lint.args(["--", "-D", "clippy::incompatible_msrv"]);
         step(&format!("rust {OLDEST_RUST} library in {package}"), lint)
     }
