@@ -5,6 +5,7 @@ mod demo;
 mod interop;
 mod kernel;
 mod lan;
+mod lwip;
 mod peer;
 mod setup;
 mod size;
@@ -31,6 +32,7 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    Lwip(lwip::Lwip),
     BenchHost(bench_host::BenchHost),
     Size(size::Size),
     Spec(spec::Spec),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::Lwip(lwip) => lwip.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::Size(size) => size.run(),
         Task::Spec(spec) => spec.run(),

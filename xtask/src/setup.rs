@@ -26,6 +26,8 @@ pub(crate) enum Need {
     RustSrc,
     /// Formats and lints.
     RustComponents,
+    /// Builds lwIP, with AddressSanitizer.
+    CCompiler,
 }
 
 /// Everything that `cargo xtask test` and `cargo xtask size` run on.
@@ -37,6 +39,7 @@ pub(crate) const ALL: &[Need] = &[
     Need::RustSrc,
     Need::CargoDeny,
     Need::RiscvEmulator,
+    Need::CCompiler,
 ];
 
 /// What the kernel guest runs on.
@@ -77,6 +80,14 @@ impl Need {
             Self::CargoDeny => (!has_program("cargo-deny"))
                 .then(|| "cargo-deny, which checks licences and sources".into()),
             Self::RustSrc => rust_src::missing(),
+            Self::CCompiler => {
+                let programs: Vec<_> = ["gcc", "dpkg-source"]
+                    .into_iter()
+                    .filter(|program| !has_program(program))
+                    .collect();
+                (!programs.is_empty())
+                    .then(|| format!("{}, to build lwIP for the tests", programs.join(", ")))
+            }
             Self::RustComponents => {
                 let absent: Vec<_> = ["fmt", "clippy"]
                     .into_iter()
@@ -116,6 +127,7 @@ impl Need {
                 &crate::workspace::target_dir().join("cargo-deny").to_string_lossy(),
             ])),
             Self::RustSrc => rust_src::install(),
+            Self::CCompiler => apt::install(&["gcc", "libc6-dev", "dpkg-dev"]),
             Self::RustComponents => {
                 run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
             }

@@ -160,4 +160,40 @@ mod tests {
         assert_eq!(turns, [addresses[0], addresses[1], addresses[0]]);
         assert_eq!(entry.turn(&[]), None);
     }
+    #[test]
+    fn a_name_that_is_not_found_for_an_hour_is_found_in_the_next_seconds() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        const PLACE: SocketAddr =
+            SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 51820);
+        let mut names = Names::new(|_| {
+            if ASKED.fetch_add(1, Ordering::SeqCst) < 300 {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            Ok(vec![PLACE])
+        });
+        let peer = {
+            let mut device = wg_core::Device::growing();
+            device.add_peer(&wg_core::PublicKey::from_bytes([1; 32])).unwrap()
+        };
+        names.add(peer, Host { name: "late".into(), port: 51820 });
+        let outbound = Arc::new(Outbound::new(1420).unwrap());
+        let (mut now, mut failures) = (Instant::from_secs(5), 0);
+        loop {
+            match names.poll(now, &outbound, |_| true) {
+                Some(Answer::Failed(_, host, _)) => {
+                    assert_eq!(host, "late:51820");
+                    failures += 1;
+                }
+                Some(Answer::Try(found, place)) => {
+                    assert_eq!((found, place, failures), (peer, PLACE, 300));
+                    break;
+                }
+                None if names.deadline().is_none() => thread::yield_now(),
+                None => now = names.deadline().unwrap(),
+            }
+        }
+        let hour = Instant::from_secs(3600);
+        assert!(now >= hour && now < hour.saturating_add(INTERVAL * 2), "{now:?}");
+    }
 }

@@ -118,7 +118,10 @@ fn an_underlay_that_is_not_there_is_an_error_at_the_start() {
     let mut settings = gateway.settings(SUBNETS);
     settings.underlay = Underlay::Interface("nosuchif".into());
     let error = start(settings).err().unwrap().to_string();
-    assert!(error.starts_with("cannot open the UDP sockets on the interface nosuchif: "), "{error}");
+    assert!(
+        error.starts_with("cannot open the UDP sockets on the interface nosuchif: "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -133,14 +136,11 @@ fn without_the_time_of_day_the_status_says_so_and_it_goes_on_when_it_is_set() {
     let (mailbox, packets) = channel();
     let mut settings = gateway.settings(SUBNETS);
     settings.peers[0].persistent_keepalive = 25;
-    let tunnel = Tunnel::start_with(settings, clock, random().unwrap(), |_, _| {
-        Ok(Mailbox(mailbox))
-    })
-    .unwrap();
+    let tunnel =
+        Tunnel::start_with(settings, clock, random().unwrap(), |_, _| Ok(Mailbox(mailbox)))
+            .unwrap();
     let reason = |tunnel: &Tunnel| tunnel.status().unwrap().peers[0].connection;
-    wait_for("the reason", || {
-        reason(&tunnel) == Connection::Blocked(Refusal::ClockNotSet)
-    });
+    wait_for("the reason", || reason(&tunnel) == Connection::Blocked(Refusal::ClockNotSet));
     assert_eq!(gateway.datagrams(), 0);
     set.store(true, Ordering::SeqCst);
     wait_for("the session", || tunnel.status().unwrap().is_up());
