@@ -398,7 +398,7 @@ impl Engine {
         counters.outbound_dropped = self.outbound.dropped();
         Status {
             peers: self.device.peers().filter_map(|id| self.device.peer(now, id)).collect(),
-            refusals: self.device.refusals().clone(),
+            refusals: *self.device.refusals(),
             counters,
             listen_port: self.sockets.port(),
             now,
