@@ -146,9 +146,9 @@ fn a_thousand_starts_and_stops_leave_nothing_behind() {
         let socket = stack.udp("fd09::1", 7, 1).unwrap();
         let _ = socket.send(b"on its way");
         if round % 2 == 0 {
-            tunnel.stop()
+            tunnel.stop();
         } else {
-            drop(tunnel)
+            drop(tunnel);
         }
         drop(socket);
     }
