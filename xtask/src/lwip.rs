@@ -137,9 +137,7 @@ fn test(dir: &Path, library: &Path) -> Result<()> {
     let linked = dir.join("linked");
     std::fs::create_dir_all(&linked)?;
     let name = "libwg_lwip.so";
-    if !linked.join(name).is_file() {
-        std::fs::copy(library.join(name), linked.join(name))?;
-    }
+    std::fs::copy(library.join(name), linked.join(name))?;
     let runner =
         format!("env LD_PRELOAD={} LD_LIBRARY_PATH={}", sanitizer.trim(), library.display());
     let mut tests = Command::new("cargo");

@@ -156,33 +156,6 @@ int host_connect(bool is_tcp, const char *address, uint16_t port, int timeout_ms
   return socket;
 }
 
-int host_listen(bool is_ipv6, uint16_t port, int timeout_ms) {
-  struct sockaddr_in v4 = {.sin_len = sizeof v4, .sin_family = AF_INET, .sin_port = lwip_htons(port)};
-  struct sockaddr_in6 v6 = {.sin6_len = sizeof v6, .sin6_family = AF_INET6, .sin6_port = lwip_htons(port)};
-  int socket = lwip_socket(is_ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
-  if (socket < 0) {
-    return -errno;
-  }
-  set_timeout(socket, timeout_ms);
-  int bound = is_ipv6 ? lwip_bind(socket, (struct sockaddr *)&v6, sizeof v6)
-                      : lwip_bind(socket, (struct sockaddr *)&v4, sizeof v4);
-  if (bound != 0 || lwip_listen(socket, 1) != 0) {
-    int error = errno;
-    lwip_close(socket);
-    return -error;
-  }
-  return socket;
-}
-
-int host_accept(int listener, int timeout_ms) {
-  int socket = lwip_accept(listener, NULL, NULL);
-  if (socket < 0) {
-    return -errno;
-  }
-  set_timeout(socket, timeout_ms);
-  return socket;
-}
-
 long host_send(int socket, const void *bytes, size_t length) {
   long sent = lwip_send(socket, bytes, length, 0);
   return sent < 0 ? -errno : sent;

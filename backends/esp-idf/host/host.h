@@ -19,9 +19,6 @@ unsigned host_interfaces(void);
 
 /* A socket that is connected to this place; negative errno. Calls on it wait for `timeout_ms`. */
 int host_connect(bool is_tcp, const char *address, uint16_t port, int timeout_ms);
-/* A TCP socket that listens on all addresses of the family; the next connection to one. */
-int host_listen(bool is_ipv6, uint16_t port, int timeout_ms);
-int host_accept(int listener, int timeout_ms);
 long host_send(int socket, const void *bytes, size_t length);
 long host_receive(int socket, void *bytes, size_t length);
 int host_close(int socket);

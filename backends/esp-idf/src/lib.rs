@@ -1,7 +1,7 @@
 //! WireGuard for ESP-IDF: the engine of [`wg_core`] as an interface of lwIP, so that every
 //! socket of the firmware (HTTP client, MQTT, OTA) can use the tunnel.
 //!
-//! [`Tunnel::begin`] takes the five arguments of the Arduino library; [`Settings`] holds
+//! `Tunnel::begin` takes the five arguments of the Arduino library; [`Settings`] holds
 //! everything else, and comes from a wg-quick file too. A tunnel is one thread, which ends with
 //! [`Tunnel::stop`].
 //!

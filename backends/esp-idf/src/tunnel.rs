@@ -187,11 +187,11 @@ impl Drop for Tunnel {
     }
 }
 
-/// A random source for [`Tunnel::start`]: ChaCha20, seeded once by the hardware's.
+/// A random source for `Tunnel::start`: ChaCha20, seeded once by the hardware's.
 ///
 /// On ESP-IDF the hardware's numbers are truly random only while Wi-Fi or Bluetooth is on, or
 /// between `bootloader_random_enable` and `bootloader_random_disable`: call this, and
-/// [`Tunnel::begin`], after the radio has started. It is wiped when it is dropped.
+/// `Tunnel::begin`, after the radio has started. It is wiped when it is dropped.
 ///
 /// # Errors
 /// [`Error::Random`].

@@ -72,11 +72,10 @@ fn tcp_and_udp_pass_in_both_families() {
 }
 
 #[test]
-fn a_datagram_larger_than_the_mtu_goes_in_fragments_and_comes_back() {
+fn a_datagram_that_fills_the_mtu_arrives_whole() {
     let (stack, gateway) = (Stack::lock(), Gateway::start());
     let _tunnel = start(gateway.settings(SUBNETS));
     let socket = stack.udp("10.9.0.1", 9, 1000).unwrap();
-    // The gateway's stack reassembles only what it has memory for.
     echo(&stack.udp("10.9.0.1", 7, 1000).unwrap(), b"first");
     assert_eq!(socket.send(&[3; 1392]).unwrap(), 1392);
     wait_for("the datagram", || {
@@ -146,9 +145,9 @@ fn a_thousand_starts_and_stops_leave_nothing_behind() {
         let socket = stack.udp("fd09::1", 7, 1).unwrap();
         let _ = socket.send(b"on its way");
         if round % 2 == 0 {
-            tunnel.stop()
+            tunnel.stop();
         } else {
-            drop(tunnel)
+            drop(tunnel);
         }
         drop(socket);
     }
