@@ -268,3 +268,28 @@ fn what_is_wrong_is_told_before_anything_runs() {
         ));
     });
 }
+
+/// The allowed IPs that SORACOM Arc hands out: many, since they leave a few addresses out.
+const ARC: &str = "100.127.0.0/21, 100.127.10.0/28, 100.127.10.128/25, 100.127.10.17/32, \
+    100.127.10.18/31, 100.127.10.20/30, 100.127.10.24/29, 100.127.10.32/27, 100.127.10.64/26, \
+    100.127.11.0/24, 100.127.12.0/22, 100.127.128.0/17, 100.127.16.0/20, 100.127.32.0/19, \
+    100.127.64.0/18, 100.127.8.0/23, 54.250.252.67/32";
+
+#[test]
+fn a_cloud_with_many_allowed_ips_needs_memory_for_them() {
+    over_a_cable(async |one, two, _| {
+        let text = leak(format!(
+            "[Interface]\nPrivateKey = {}\nAddress = 10.227.47.214/32\n\
+             DNS = 100.127.0.53, 100.127.1.53\n\
+             [Peer]\nPublicKey = {}\nAllowedIPs = {ARC}\nEndpoint = x.arc.soracom.io:11010\n",
+            base64(1),
+            key(2).public_key(),
+        ));
+        let error = begin_config(memory(), board(one, 1), text, None).map(drop).unwrap_err();
+        assert!(matches!(error, BeginError::Tunnel(wg_nal::BeginError::Routes(_))));
+        let memory: &'static mut Memory<1, 20> = Box::leak(Box::new(Memory::new()));
+        let tunnel = begin_config(memory, board(two, 1), text, None).unwrap();
+        assert_eq!(tunnel.inside.config_v4().unwrap().dns_servers.len(), 2);
+        assert!(!tunnel.handle.is_link_up(), "the name is not resolved, and nothing runs");
+    });
+}

@@ -45,7 +45,8 @@ pub async fn start(board: Board) -> Result<Tunnel<impl Timestamps>, Error> {
     let clock = Persistent::new(move || -> Option<Duration> { unix_time(&rtc) }, store);
     // 1514 in .cargo/config.toml makes Wi-Fi's frames as long as Ethernet's.
     let board = wg_esp_hal::Board { underlay: wifi, ip_mtu: ETHERNET_IP_MTU, rng, clock };
-    static MEMORY: StaticCell<Memory> = StaticCell::new();
+    // One peer, with as many allowed IPs as a cloud may hand out.
+    static MEMORY: StaticCell<Memory<1, 20>> = StaticCell::new();
     let memory = MEMORY.init_with(Memory::new);
     let tunnel = begin_config(memory, board, text, Some(&identity));
     let wg_esp_hal::Tunnel { inside, handle, runner } =
