@@ -1,6 +1,5 @@
 //! The tunnel of these images.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::time::Duration;
 
@@ -67,8 +66,6 @@ impl<C: Timestamps> Tunnel<C> {
                 handle.for_each_peer(|_, peer| println!("{:?}", peer.connection));
             }
         };
-        // Boxed: it is too large to be moved about on the stack.
-        let run = Box::pin(async move { runner.run().await });
-        join(run, join(report, application)).await;
+        join(runner.run(), join(report, application)).await;
     }
 }
