@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use embassy_net::driver::{HardwareAddress, LinkState};
 use embassy_net::tcp::TcpSocket;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Config, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
 use embassy_net_driver_channel::{Device, RxRunner, State, TxRunner};
 use futures_lite::future::{block_on, or, zip};
@@ -81,9 +82,13 @@ const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The text of the board, 10.9.0.2 in the tunnel.
 fn board_text(more: &str) -> &'static str {
+    board_text_to("10.0.0.2", more)
+}
+
+fn board_text_to(gateway: &str, more: &str) -> &'static str {
     let text = format!(
         "[Interface]\nPrivateKey = {NONE}\nAddress = 10.9.0.2/24\n{more}\n\
-         [Peer]\nPublicKey = {}\nEndpoint = 10.0.0.2:{PORT}\nAllowedIPs = 0.0.0.0/0\n",
+         [Peer]\nPublicKey = {}\nEndpoint = {gateway}:{PORT}\nAllowedIPs = 0.0.0.0/0\n",
         key(2).public_key()
     );
     leak(text)
@@ -106,7 +111,7 @@ fn over_a_cable(test: impl AsyncFnOnce(Stack<'static>, Stack<'static>, &AtomicUs
         let config = Config::ipv4_static(StaticConfigV4 {
             address: Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, host), 24),
             gateway: None,
-            dns_servers: Default::default(),
+            dns_servers: [Ipv4Addr::new(10, 0, 0, 2)].into_iter().collect(),
         });
         let resources = Box::leak(Box::new(StackResources::<4>::new()));
         let (stack, runner) = embassy_net::new(device, config, resources, host.into());
@@ -247,6 +252,39 @@ fn a_text_without_a_key_takes_the_boards_own_and_a_stop_is_no_end() {
     });
 }
 
+/// A name server that knows one IPv4 address for every name, and none of IPv6.
+async fn serve_names(underlay: Stack<'static>) {
+    let (mut rx_meta, mut tx_meta) = ([PacketMetadata::EMPTY; 4], [PacketMetadata::EMPTY; 4]);
+    let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+    let mut socket = UdpSocket::new(underlay, &mut rx_meta, &mut rx, &mut tx_meta, &mut tx);
+    socket.bind(53).unwrap();
+    loop {
+        let mut message = [0; 512];
+        let (len, from) = socket.recv_from(&mut message).await.unwrap();
+        let is_ipv4 = message[len - 3] == 1; // the question's type
+        message[2..4].copy_from_slice(&[0x81, 0x80]); // an answer, without error
+        message[7] = is_ipv4.into();
+        let answer = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 2];
+        let answer = if is_ipv4 { &answer[..] } else { &[] };
+        message[len..len + answer.len()].copy_from_slice(answer);
+        socket.send_to(&message[..len + answer.len()], from).await.unwrap();
+    }
+}
+
+#[test]
+fn an_endpoint_by_name_is_resolved_outside_the_tunnel() {
+    over_a_cable(async |one, two, _| {
+        let mut gateway = gateway(two);
+        let text = board_text_to("gateway.test", "");
+        let mut board = begin_config(memory(), board(one, 1), text, Some(&identity())).unwrap();
+        let talk = echo(board.inside, gateway.inside, 1_000);
+        let run = async {
+            zip(serve_names(two), zip(board.runner.run(), gateway.runner.run())).await;
+        };
+        or(talk, run).await;
+    });
+}
+
 #[test]
 fn what_is_wrong_is_told_before_anything_runs() {
     over_a_cable(async |one, two, _| {
@@ -266,5 +304,30 @@ fn what_is_wrong_is_told_before_anything_runs() {
             refused(two_peers, Some(&identity), two),
             BeginError::Tunnel(wg_nal::BeginError::Peer(_))
         ));
+    });
+}
+
+/// The allowed IPs that SORACOM Arc hands out: many, since they leave a few addresses out.
+const ARC: &str = "100.127.0.0/21, 100.127.10.0/28, 100.127.10.128/25, 100.127.10.17/32, \
+    100.127.10.18/31, 100.127.10.20/30, 100.127.10.24/29, 100.127.10.32/27, 100.127.10.64/26, \
+    100.127.11.0/24, 100.127.12.0/22, 100.127.128.0/17, 100.127.16.0/20, 100.127.32.0/19, \
+    100.127.64.0/18, 100.127.8.0/23, 54.250.252.67/32";
+
+#[test]
+fn a_cloud_with_many_allowed_ips_needs_memory_for_them() {
+    over_a_cable(async |one, two, _| {
+        let text = leak(format!(
+            "[Interface]\nPrivateKey = {}\nAddress = 10.227.47.214/32\n\
+             DNS = 100.127.0.53, 100.127.1.53\n\
+             [Peer]\nPublicKey = {}\nAllowedIPs = {ARC}\nEndpoint = x.arc.soracom.io:11010\n",
+            base64(1),
+            key(2).public_key(),
+        ));
+        let error = begin_config(memory(), board(one, 1), text, None).map(drop).unwrap_err();
+        assert!(matches!(error, BeginError::Tunnel(wg_nal::BeginError::Routes(_))));
+        let memory: &'static mut Memory<1, 20> = Box::leak(Box::new(Memory::new()));
+        let tunnel = begin_config(memory, board(two, 1), text, None).unwrap();
+        assert_eq!(tunnel.inside.config_v4().unwrap().dns_servers.len(), 2);
+        assert!(!tunnel.handle.is_link_up(), "the name is not resolved, and nothing runs");
     });
 }

@@ -57,8 +57,7 @@ pub fn start(spawner: Spawner) -> Result<Board, Error> {
     let (controller, interfaces) =
         wifi::new(chip.WIFI, config).map_err(|error| alloc::format!("Wi-Fi: {error:?}"))?;
     // The radio is on, so the generator is random.
-    let mut entropy =
-        wg_esp_hal::trng(&controller).map_err(|error| alloc::format!("{error:?}"))?;
+    let mut entropy = wg_esp_hal::trng(&controller).map_err(|error| alloc::format!("{error:?}"))?;
     let mut rng = entropy.drbg().map_err(|error| error.to_string())?;
 
     static RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();

@@ -1,6 +1,5 @@
 //! The tunnel of these images.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::time::Duration;
 
@@ -45,7 +44,8 @@ pub async fn start(board: Board) -> Result<Tunnel<impl Timestamps>, Error> {
     let clock = Persistent::new(move || -> Option<Duration> { unix_time(&rtc) }, store);
     // 1514 in .cargo/config.toml makes Wi-Fi's frames as long as Ethernet's.
     let board = wg_esp_hal::Board { underlay: wifi, ip_mtu: ETHERNET_IP_MTU, rng, clock };
-    static MEMORY: StaticCell<Memory> = StaticCell::new();
+    // One peer, with as many allowed IPs as a cloud may hand out.
+    static MEMORY: StaticCell<Memory<1, 20>> = StaticCell::new();
     let memory = MEMORY.init_with(Memory::new);
     let tunnel = begin_config(memory, board, text, Some(&identity));
     let wg_esp_hal::Tunnel { inside, handle, runner } =
@@ -66,8 +66,6 @@ impl<C: Timestamps> Tunnel<C> {
                 handle.for_each_peer(|_, peer| println!("{:?}", peer.connection));
             }
         };
-        // Boxed: it is too large to be moved about on the stack.
-        let run = Box::pin(async move { runner.run().await });
-        join(run, join(report, application)).await;
+        join(runner.run(), join(report, application)).await;
     }
 }

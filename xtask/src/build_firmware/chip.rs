@@ -99,7 +99,8 @@ impl Builder {
         })
     }
 
-    /// Builds all images with these features, and returns the folder that they are in.
+    /// Builds all images with these features, and returns the folder that they are in. The next
+    /// build may replace them.
     pub(super) fn build(&self, chip: Chip, features: &[&str]) -> Result<PathBuf> {
         println!("building for {}, with {features:?}", chip.name());
         let mut cargo = if chip.is_xtensa() {
@@ -109,12 +110,7 @@ impl Builder {
         } else {
             self.riscv.cargo()
         };
-        // A folder for each, or each build would throw the other's images away.
-        let dir = target_dir().join("firmware").join(if features.is_empty() {
-            "images".to_owned()
-        } else {
-            features.join("-")
-        });
+        let dir = target_dir().join("firmware");
         let selected = [&[chip.name()], features].concat().join(",");
         cargo
             .args(["build", "--release", "--locked", "--target", chip.target()])
