@@ -62,6 +62,9 @@ _start:
     l32r a2, .Lvectors
     wsr a2, vecbase
     rsync
+    movi a2, 0x15                  # atomic operations on uncached memory, too
+    .byte 0x20, 0x63, 0x13         # wsr a2, atomctl
+    rsync
     movi a0, 0
     l32r a1, .Lstack_top
     l32r a2, .Lbss_start
