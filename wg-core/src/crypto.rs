@@ -15,7 +15,7 @@ compile_error!("feature `graviola` needs a hosted target: leave it off in firmwa
 mod graviola;
 #[cfg(not(wg_core_opaque_crypto))]
 #[cfg_attr(
-    any(feature = "ring", feature = "graviola"),
+    any(feature = "ring", feature = "graviola", feature = "word32"),
     allow(dead_code, reason = "what a feature replaces stays for the differential tests")
 )]
 mod named;
@@ -25,27 +25,42 @@ mod opaque;
 mod ring;
 #[cfg(all(test, not(wg_core_opaque_crypto)))]
 mod tests;
+#[cfg(all(feature = "word32", not(wg_core_opaque_crypto)))]
+#[cfg_attr(
+    any(feature = "ring", feature = "graviola"),
+    allow(dead_code, unused_imports, reason = "as with `named`")
+)]
+mod word32;
 
 use subtle::ConstantTimeEq;
 
 #[cfg(not(wg_core_opaque_crypto))]
-pub(crate) use named::{hash, hmac, mac, xopen, xseal};
+pub(crate) use named::{hash, hmac, mac};
+#[cfg(not(any(wg_core_opaque_crypto, feature = "word32")))]
+pub(crate) use named::{xopen, xseal};
 #[cfg(wg_core_opaque_crypto)]
 pub(crate) use opaque::{hash, hmac, mac, xopen, xseal};
 
-#[cfg(not(any(wg_core_opaque_crypto, feature = "ring")))]
+#[cfg(all(feature = "word32", not(wg_core_opaque_crypto)))]
+pub(crate) use word32::{xopen, xseal};
+
+#[cfg(not(any(wg_core_opaque_crypto, feature = "ring", feature = "word32")))]
 use named as aead;
 #[cfg(wg_core_opaque_crypto)]
 use opaque as aead;
 #[cfg(all(feature = "ring", not(wg_core_opaque_crypto)))]
 use ring as aead;
+#[cfg(all(feature = "word32", not(any(wg_core_opaque_crypto, feature = "ring"))))]
+use word32 as aead;
 
 #[cfg(all(feature = "graviola", not(wg_core_opaque_crypto)))]
 pub(crate) use graviola::{dh, public_key};
-#[cfg(not(any(wg_core_opaque_crypto, feature = "graviola")))]
+#[cfg(not(any(wg_core_opaque_crypto, feature = "graviola", feature = "word32")))]
 pub(crate) use named::{dh, public_key};
 #[cfg(wg_core_opaque_crypto)]
 pub(crate) use opaque::{dh, public_key};
+#[cfg(all(feature = "word32", not(any(wg_core_opaque_crypto, feature = "graviola"))))]
+pub(crate) use word32::{dh, public_key};
 
 /// The tag does not belong to the ciphertext under this key, nonce and associated data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

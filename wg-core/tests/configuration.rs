@@ -258,6 +258,42 @@ fn an_endpoint_by_itself_starts_nothing() {
 }
 
 #[test]
+fn a_session_that_is_asked_for_is_made_without_a_packet_and_only_where_there_is_none() {
+    let mut node = node(2, B_OUTER);
+    let nowhere = node.meet(public(3), &[], None);
+    let peer = node.meet(public(1), &[], Some(A_OUTER));
+    node.device.connect(Instant::ZERO, nowhere);
+    assert_eq!(node.speak(Instant::ZERO), [], "nobody knows where that peer is");
+    node.device.down();
+    node.device.connect(Instant::ZERO, peer);
+    assert_eq!(node.speak(Instant::ZERO), [], "the device is down");
+    node.device.up(Instant::ZERO);
+    node.device.connect(Instant::ZERO, peer);
+    node.device.connect(Instant::ZERO, peer);
+    assert_eq!(node.speak(Instant::ZERO).len(), 1, "asked twice, it calls once");
+
+    let mut lone = Lone::new();
+    lone.called();
+    lone.node.device.connect(lone.now, lone.peer);
+    assert_eq!(lone.speak(), [], "there is a session");
+}
+
+#[test]
+fn room_for_peers_and_routes_is_told_before_it_is_taken() {
+    let mut storage = wg_core::Storage::<2, 3>::new();
+    let mut device = Device::new(&mut storage);
+    assert_eq!((device.free_peers(), device.free_routes()), (2, 3));
+    let peer = device.add_peer(&public(1)).unwrap();
+    for (free, route) in [(2, "10.0.0.0/8"), (1, "10.1.0.0/16"), (1, "10.1.0.0/16"), (0, "::/0")] {
+        device.add_allowed_ip(peer, prefix(route)).unwrap();
+        assert_eq!((device.free_peers(), device.free_routes()), (1, free), "after {route}");
+    }
+    device.remove_peer(peer);
+    assert_eq!((device.free_peers(), device.free_routes()), (2, 3));
+    assert_eq!(device.endpoint(peer), None);
+}
+
+#[test]
 fn a_persistent_keepalive_that_is_switched_on_sends_one_at_once() {
     let mut lone = Lone::new();
     let session = lone.called();

@@ -128,7 +128,10 @@ where
             return Err(error);
         }
         let parts = resources.parts();
-        parts.shared.borrow_mut().port = port;
+        let mut shared = parts.shared.borrow_mut();
+        shared.port = port;
+        shared.state = State::Running;
+        drop(shared);
         let whole = LARGEST_DATAGRAM.saturating_sub(DATA_OVERHEAD);
         let interface = Interface::new(parts.shared, parts.leaving, parts.largest_mtu, whole);
         let tunnel = Self {
@@ -151,8 +154,9 @@ where
 
     /// Does everything that is due: serves deadlines, sends what can go, and receives.
     ///
-    /// At most [`DATAGRAMS_PER_POLL`] datagrams are received and as many deadlines served, each
-    /// of which makes two datagrams at most; besides, what waited is sent, and what a change of
+    /// At most [`DATAGRAMS_PER_POLL`] datagrams are received, fewer when their packets fill the
+    /// room for what came: read them, and call again. As many deadlines are served, each of
+    /// which makes two datagrams at most; besides, what waited is sent, and what a change of
     /// settings asks of each peer. The first call after [`Handle::stop`] stops, and
     /// [`start`](Self::start) starts again.
     ///
@@ -160,11 +164,7 @@ where
     /// The stack's. They end the call early and harm nothing: the next call goes on with what
     /// is left.
     pub fn poll(&mut self, now: Instant) -> Result<Polled, S::Error> {
-        if self.shared.borrow().state == State::Stopping {
-            self.shared.borrow_mut().stop(now);
-            self.forget_unsent();
-            self.arrived.fill(0);
-        }
+        self.stop_if_asked(now);
         if self.shared.borrow().state == State::Stopped {
             return Ok(Polled { deadline: None, more: false });
         }
@@ -174,7 +174,7 @@ where
             if !due {
                 break;
             }
-            self.shared.borrow_mut().device.handle_timeout(now);
+            self.shared.borrow_mut().handle_timeout(now);
             self.send_all(now)?;
         }
         let mut more = true;
@@ -184,12 +184,18 @@ where
                 break;
             }
             self.send_all(now)?;
+            // The rest of a burst stays with the stack until there is room again, or until
+            // nobody reads: then handshakes go on, and packets are dropped.
+            if !self.shared.borrow().inbound.has_vacancy() {
+                break;
+            }
         }
         Ok(Polled { deadline: self.shared.borrow_mut().poll_timeout(), more })
     }
 
     /// Starts, or starts again after [`Handle::stop`]. What runs goes on.
     pub fn start(&mut self, now: Instant) {
+        self.stop_if_asked(now);
         self.shared.borrow_mut().start(now);
     }
 
@@ -209,9 +215,20 @@ where
         &mut self.link.stack
     }
 
-    /// The clock of timestamps, which may want to reserve some.
+    /// The clock of timestamps. One that reserves them in lasting memory, such as
+    /// [`Persistent`](crate::Persistent), is to be asked between two polls: while it
+    /// [`is_short`](crate::Timestamps::is_short), block on its
+    /// [`reserve`](crate::Timestamps::reserve).
     pub fn clock(&mut self) -> &mut C {
         &mut self.clock
+    }
+
+    fn stop_if_asked(&mut self, now: Instant) {
+        if self.shared.borrow().state == State::Stopping {
+            self.shared.borrow_mut().stop(now);
+            self.forget_unsent();
+            self.arrived.fill(0);
+        }
     }
 
     /// Sends what can go, oldest first, until the stack takes no more.

@@ -1,5 +1,8 @@
 //! Commands to a tunnel that runs, and what it tells.
 
+mod begin;
+mod name;
+
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
@@ -11,6 +14,11 @@ use wg_core::{
     Refusal, Refusals, RoutesFull,
 };
 
+#[cfg(feature = "embassy")]
+pub use begin::stack_config;
+pub use begin::{BeginError, Begun, KEEPALIVE};
+
+use crate::clock::Standing;
 use crate::monotonic::Monotonic;
 use crate::shared::{Counters, Shared, State};
 
@@ -128,16 +136,14 @@ impl<'d, T: Monotonic> Handle<'d, T> {
     /// Calls `tell` with each peer's state.
     pub fn for_each_peer(&self, mut tell: impl FnMut(PeerId, PeerStatus)) {
         let now = self.time.now();
-        let mut after = None;
-        // Not borrowed while `tell` runs, which may well use the handle.
-        loop {
-            let next = self.shared.borrow().peer_after(after);
-            let Some(peer) = next else { return };
+        let mut next = self.shared.borrow().peer_after(None);
+        // Not borrowed while `tell` runs, which may well use the handle, and remove the peer.
+        while let Some(peer) = next {
+            next = self.shared.borrow().peer_after(Some(peer));
             let status = self.shared.borrow().device.peer(now, peer);
             if let Some(status) = status {
                 tell(peer, status);
             }
-            after = Some(peer);
         }
     }
 
@@ -181,6 +187,12 @@ impl<'d, T: Monotonic> Handle<'d, T> {
         self.shared.borrow().counters
     }
 
+    /// How timestamps stand to the time of day, as of the last time that some were reserved;
+    /// `None` for a clock that cannot say.
+    pub fn standing(&self) -> Option<Standing> {
+        self.shared.borrow().standing
+    }
+
     /// How many packets wait for a session, or for the underlay.
     pub fn waiting(&self) -> usize {
         let shared = self.shared.borrow();
@@ -199,7 +211,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
             if shared.link_is_up() {
                 return Poll::Ready(());
             }
-            shared.wakers.handle_link.register(cx);
+            shared.waiting.handle_link.register(cx);
             Poll::Pending
         })
         .await;
@@ -213,7 +225,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
             match shared.events.take() {
                 Some(event) => Poll::Ready(event),
                 None => {
-                    shared.wakers.event.register(cx);
+                    shared.waiting.event.register(cx);
                     Poll::Pending
                 }
             }
@@ -233,7 +245,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
         let mut shared = self.shared.borrow_mut();
         if shared.state == State::Running {
             shared.state = State::Stopping;
-            shared.wakers.runner.wake();
+            shared.waiting.runner.wake();
         }
     }
 

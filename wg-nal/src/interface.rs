@@ -95,7 +95,7 @@ impl<'d> Interface<'d> {
 
     /// Says when the link is up.
     pub fn set_link_policy(&mut self, policy: LinkPolicy) {
-        self.shared.borrow_mut().policy = policy;
+        self.shared.borrow_mut().set_policy(policy);
     }
 
     /// Sends a copy of a packet when there is room for it.
@@ -147,7 +147,7 @@ impl<'d> Interface<'d> {
     fn poll_arrived(&self, cx: &Context<'_>) -> bool {
         let arrived = self.has_arrived();
         if !arrived {
-            self.shared.borrow_mut().wakers.receive.register(cx);
+            self.shared.borrow_mut().waiting.receive.register(cx);
         }
         arrived
     }
@@ -156,7 +156,7 @@ impl<'d> Interface<'d> {
         let mut shared = self.shared.borrow_mut();
         let room = shared.has_room();
         if !room {
-            shared.wakers.transmit.register(cx);
+            shared.waiting.transmit.register(cx);
         }
         room
     }

@@ -66,6 +66,7 @@ pub fn new<
         arrived: parts.arriving,
         leaving: &mut [],
         own: [0; INITIATION_LEN],
+        stamped: false,
         deaf_until: None,
     };
     (interface, handle, runner)
@@ -87,6 +88,8 @@ pub struct Runner<'d, U, R, C, T> {
     leaving: &'d mut [u8],
     /// The handshake message or keepalive that was made last.
     own: [u8; INITIATION_LEN],
+    /// The clock may be short of timestamps: one was taken, or none could be reserved.
+    stamped: bool,
     /// The underlay failed to receive: not before then again.
     deaf_until: Option<Instant>,
 }
@@ -117,7 +120,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
                 self.arrived.fill(0);
                 return;
             }
-            if self.clock.is_short() {
+            if core::mem::take(&mut self.stamped) && self.clock.is_short() {
                 self.reserve().await;
             }
             match self.wait().await {
@@ -128,7 +131,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
                 }
                 Woken::Deadline => {
                     let now = self.time.now();
-                    self.shared.borrow_mut().device.handle_timeout(now);
+                    self.shared.borrow_mut().handle_timeout(now);
                 }
                 Woken::Work => {}
             }
@@ -159,7 +162,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             if shared.has_work() {
                 return Poll::Ready(());
             }
-            shared.wakers.runner.register(cx);
+            shared.waiting.runner.register(cx);
             Poll::Pending
         });
         let (until, deaf) = match (deadline, self.deaf_until) {
@@ -234,6 +237,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
     }
 
     async fn send(&mut self, Outgoing { to, place, len }: Outgoing) {
+        self.stamped |= place == Place::Own && len == INITIATION_LEN;
         let datagram = match place {
             Place::Own => self.own.get(..len),
             Place::Frame => self.leaving.get(..len),
@@ -259,6 +263,15 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
         if let Err(_error) = self.clock.reserve().await {
             warn!("timestamps could not be reserved: {}", Shown(&_error));
             count(&mut self.shared.borrow_mut().counters.reserve_errors);
+            self.stamped = true;
+        }
+        let standing = self.clock.standing();
+        let mut shared = self.shared.borrow_mut();
+        if shared.standing != standing {
+            shared.standing = standing;
+            if let Some(_standing) = standing {
+                info!("{}", _standing);
+            }
         }
     }
 }

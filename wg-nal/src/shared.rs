@@ -11,11 +11,12 @@ use wg_core::{
     Refusal, SendError, Source, Tai64nClock,
 };
 
+use crate::clock::Standing;
 use crate::events::Events;
 use crate::frame::{Fate, Pool, packet};
 use crate::link::LinkPolicy;
 use crate::routing_loop::{same_place, udp_addresses};
-use crate::waker::WakerSlot;
+use crate::waker::Wakers;
 
 /// What the tunnel dropped, in addition to what the engine refused
 /// ([`Device::refusals`]). Counts stop at the greatest value.
@@ -79,16 +80,17 @@ pub(crate) enum State {
     Stopping,
 }
 
-pub(crate) struct Wakers {
-    /// The runner: there is something to do.
-    pub(crate) runner: WakerSlot,
-    /// The stack in the tunnel: a packet came, there is room for one, or the link changed.
-    pub(crate) receive: WakerSlot,
-    pub(crate) transmit: WakerSlot,
-    pub(crate) link: WakerSlot,
-    /// Who waits for the link, or for an event, by a handle.
-    pub(crate) handle_link: WakerSlot,
-    pub(crate) event: WakerSlot,
+pub(crate) struct Waiting {
+    /// The runner, for something to do.
+    pub(crate) runner: Wakers,
+    /// The stack in the tunnel: for a packet, for room for one, for a change of the link.
+    pub(crate) receive: Wakers,
+    pub(crate) transmit: Wakers,
+    pub(crate) link: Wakers,
+    /// By handles: for the link, for an event, for news of a handshake.
+    pub(crate) handle_link: Wakers<2>,
+    pub(crate) event: Wakers<2>,
+    pub(crate) handshake: Wakers<4>,
 }
 
 pub(crate) struct Shared<'d> {
@@ -97,14 +99,19 @@ pub(crate) struct Shared<'d> {
     pub(crate) outbound: Pool<'d>,
     pub(crate) counters: Counters,
     pub(crate) events: Events,
-    pub(crate) wakers: Wakers,
+    pub(crate) waiting: Waiting,
     pub(crate) state: State,
-    pub(crate) policy: LinkPolicy,
+    policy: LinkPolicy,
     has_session: bool,
     /// The port that the underlay's socket is bound to, 0 while it is not known.
     pub(crate) port: u16,
+    /// How the clock's timestamps stand to the time of day, as of the last reserve.
+    pub(crate) standing: Option<Standing>,
     /// A setting changed that the runner has not looked at.
     touched: bool,
+    /// So many packets waited for the session that is up now. One of them confirms it to the
+    /// peer, in place of an empty packet, so they go first.
+    confirming: u32,
 }
 
 impl<'d> Shared<'d> {
@@ -115,19 +122,22 @@ impl<'d> Shared<'d> {
             outbound,
             counters: Counters::default(),
             events: Events::NONE,
-            wakers: Wakers {
-                runner: WakerSlot::EMPTY,
-                receive: WakerSlot::EMPTY,
-                transmit: WakerSlot::EMPTY,
-                link: WakerSlot::EMPTY,
-                handle_link: WakerSlot::EMPTY,
-                event: WakerSlot::EMPTY,
+            waiting: Waiting {
+                runner: Wakers::EMPTY,
+                receive: Wakers::EMPTY,
+                transmit: Wakers::EMPTY,
+                link: Wakers::EMPTY,
+                handle_link: Wakers::EMPTY,
+                event: Wakers::EMPTY,
+                handshake: Wakers::EMPTY,
             },
             state: State::Stopped,
             policy: LinkPolicy::default(),
             has_session: false,
             port: 0,
+            standing: None,
             touched: false,
+            confirming: 0,
         }
     }
 
@@ -149,7 +159,7 @@ impl<'d> Shared<'d> {
         self.outbound.wipe();
         self.inbound.wipe();
         self.link_may_have_changed(now);
-        self.wakers.transmit.wake();
+        self.waiting.transmit.wake();
     }
 
     /// Wipes everything, the private key and the peers included.
@@ -165,7 +175,15 @@ impl<'d> Shared<'d> {
     pub(crate) fn touch(&mut self, now: Instant) {
         self.touched = true;
         self.link_may_have_changed(now);
-        self.wakers.runner.wake();
+        self.waiting.runner.wake();
+    }
+
+    pub(crate) fn set_policy(&mut self, policy: LinkPolicy) {
+        self.policy = policy;
+        self.touched = true;
+        self.waiting.link.wake();
+        self.waiting.handle_link.wake();
+        self.waiting.runner.wake();
     }
 
     /// Whether the runner has something to do at once.
@@ -183,8 +201,15 @@ impl<'d> Shared<'d> {
         self.device.poll_timeout()
     }
 
-    /// The next datagram to send, by the law of driving: news first, then the protocol's own
-    /// datagrams, then packets, oldest first.
+    /// Serves one deadline, if one is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.device.handle_timeout(now);
+        // A handshake may have gone unanswered.
+        self.waiting.handshake.wake();
+    }
+
+    /// The next datagram to send, by the law of driving: news first, then the packets that waited
+    /// for it, then the protocol's own datagrams, then packets, oldest first.
     ///
     /// A datagram of [`Place::Frame`] comes with its frame in `frame`, to be given back.
     pub(crate) fn next_datagram<R: CryptoRng>(
@@ -202,21 +227,27 @@ impl<'d> Shared<'d> {
         }
         loop {
             self.take_news(now);
-            if let Some(transmit) = self.device.poll_transmit(now, clock, rng, own) {
+            if self.confirming > 0 {
+                self.confirming = self.confirming.saturating_sub(1);
+            } else if let Some(transmit) = self.device.poll_transmit(now, clock, rng, own) {
                 let (to, len) = (transmit.to, transmit.datagram.len());
                 return Some(Outgoing { to, place: Place::Own, len });
             }
-            let (packet, len) = self.outbound.take_queued()?;
+            let Some((packet, len)) = self.outbound.take_queued() else {
+                match core::mem::take(&mut self.confirming) {
+                    0 => return None,
+                    _ => continue,
+                }
+            };
             match self.seal(now, packet, len, &largest) {
                 Ok((to, len)) => {
                     *frame = packet;
                     return Some(Outgoing { to, place: Place::Frame, len });
                 }
                 Err(fate) => {
+                    // What waits for a session makes room for what comes.
                     self.outbound.put_back(packet, fate);
-                    if fate == Fate::Vacant {
-                        self.wakers.transmit.wake();
-                    }
+                    self.waiting.transmit.wake();
                 }
             }
         }
@@ -230,7 +261,7 @@ impl<'d> Shared<'d> {
         len: usize,
         largest: impl Fn(IpAddr) -> usize,
     ) -> Result<(Endpoint, usize), Fate> {
-        if let Some(endpoint) = self.routing_loop(now, packet(frame, len)) {
+        if let Some(endpoint) = self.routing_loop(packet(frame, len)) {
             warn!("routing loop: the route to the endpoint {} leads into the tunnel", endpoint);
             count(&mut self.counters.routing_loops);
             return Err(Fate::Vacant);
@@ -254,7 +285,7 @@ impl<'d> Shared<'d> {
     /// The frame of a datagram was sent, or was not: it is free again.
     pub(crate) fn give_back(&mut self, frame: &'d mut [u8]) {
         self.outbound.give_back(frame);
-        self.wakers.transmit.wake();
+        self.waiting.transmit.wake();
     }
 
     /// Takes a datagram that stands in `arrived`, a frame that becomes another one when it held
@@ -267,6 +298,8 @@ impl<'d> Shared<'d> {
         arrived: &mut &'d mut [u8],
         len: usize,
     ) -> Option<Outgoing> {
+        // Some stacks tell the length of a datagram that they cut. The engine refuses the rest.
+        let len = len.min(arrived.len());
         let datagram = arrived.get_mut(..len)?;
         match self.device.handle_datagram(now, rng, from, datagram) {
             Ok(Received::Packet { packet, .. }) => {
@@ -274,7 +307,7 @@ impl<'d> Shared<'d> {
                 match self.inbound.vacant() {
                     Some(kept) => {
                         kept.fill(arrived, len);
-                        self.wakers.receive.wake();
+                        self.waiting.receive.wake();
                     }
                     None => count(&mut self.counters.overrun),
                 }
@@ -297,20 +330,23 @@ impl<'d> Shared<'d> {
             match event {
                 Event::SessionUp(peer) => {
                     self.has_session = true;
-                    info!("good handshake with {}", self.where_is(now, peer));
+                    info!("good handshake with {}", self.where_is(peer));
                     // They kept their turns, so they go in order, before what came later.
-                    self.outbound.change(|fate| fate == Fate::ForSession(peer), Fate::Queued);
+                    let waited =
+                        self.outbound.change(|fate| fate == Fate::ForSession(peer), Fate::Queued);
+                    self.confirming = self.confirming.saturating_add(waited);
                 }
                 Event::HandshakeGivenUp(peer) => {
-                    warn!("no answer to handshakes from {}", self.where_is(now, peer));
+                    warn!("no answer to handshakes from {}", self.where_is(peer));
                     self.drop_waiting(|waits_for| waits_for == peer);
                 }
-                Event::EndpointMoved(_peer) => info!("endpoint is {}", self.where_is(now, _peer)),
+                Event::EndpointMoved(_peer) => info!("endpoint is {}", self.where_is(_peer)),
                 Event::SessionExpired(_peer) => {
-                    debug!("session with {} expired", self.where_is(now, _peer));
+                    debug!("session with {} expired", self.where_is(_peer));
                 }
                 _ => {}
             }
+            self.waiting.handshake.wake();
             self.link_may_have_changed(now);
             if !matches!(event, Event::EndpointMoved(_)) {
                 self.seek_session(now);
@@ -318,7 +354,7 @@ impl<'d> Shared<'d> {
             if self.events.add(event) {
                 count(&mut self.counters.missed_events);
             }
-            self.wakers.event.wake();
+            self.waiting.event.wake();
         }
     }
 
@@ -350,8 +386,8 @@ impl<'d> Shared<'d> {
             self.device.peer(now, peer).is_some_and(|peer| peer.connection == Connection::Up)
         };
         self.has_session = self.device.peers().any(is_up);
-        self.wakers.link.wake();
-        self.wakers.handle_link.wake();
+        self.waiting.link.wake();
+        self.waiting.handle_link.wake();
     }
 
     fn drop_departed(&mut self) {
@@ -370,18 +406,17 @@ impl<'d> Shared<'d> {
     fn abandon(&mut self, dropped: u32) {
         self.counters.abandoned = self.counters.abandoned.saturating_add(dropped);
         if dropped > 0 {
-            self.wakers.transmit.wake();
+            self.waiting.transmit.wake();
         }
     }
 
     /// The endpoint that a packet is a datagram of ours to.
-    fn routing_loop(&self, now: Instant, packet: &[u8]) -> Option<SocketAddr> {
+    fn routing_loop(&self, packet: &[u8]) -> Option<SocketAddr> {
         let (source_port, destination) = udp_addresses(packet)?;
         if self.port != 0 && self.port != source_port {
             return None;
         }
-        let mut endpoints =
-            self.device.peers().filter_map(|id| self.device.peer(now, id)?.endpoint);
+        let mut endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
         endpoints.find(|endpoint| same_place(*endpoint, destination))
     }
 
@@ -403,7 +438,7 @@ impl<'d> Shared<'d> {
         if let Some(kept) = self.outbound.vacant() {
             kept.fill(frame, len);
         }
-        self.wakers.runner.wake();
+        self.waiting.runner.wake();
     }
 
     /// Whether [`enqueue`](Self::enqueue) displaces nothing but what waits for a session.
@@ -414,19 +449,21 @@ impl<'d> Shared<'d> {
     }
 
     #[cfg(any(feature = "log", feature = "defmt"))]
-    fn where_is(&self, now: Instant, peer: PeerId) -> SocketAddr {
+    fn where_is(&self, peer: PeerId) -> SocketAddr {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.device.peer(now, peer).and_then(|peer| peer.endpoint).unwrap_or(nowhere)
+        self.device.endpoint(peer).unwrap_or(nowhere)
     }
 
     #[cfg(not(any(feature = "log", feature = "defmt")))]
     #[expect(clippy::unused_self, reason = "nobody reads it")]
-    const fn where_is(&self, _: Instant, _: PeerId) {}
+    const fn where_is(&self, _: PeerId) {}
 
     /// Why packets for this peer cannot be sent.
     pub(crate) fn obstacle(&self, now: Instant, peer: PeerId) -> Option<Refusal> {
-        match self.device.peer(now, peer)?.connection {
+        let peer = self.device.peer(now, peer)?;
+        match peer.connection {
             Connection::Blocked(refusal) => Some(refusal),
+            Connection::Idle if peer.endpoint.is_none() => Some(Refusal::NoEndpoint),
             _ => None,
         }
     }

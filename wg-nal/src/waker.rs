@@ -2,26 +2,31 @@
 
 use core::task::{Context, Waker};
 
-/// Room for one task that waits. A second one displaces the first, and wakes it, so that both
-/// go on, if slowly.
-pub(crate) struct WakerSlot(Option<Waker>);
+/// Room for `N` tasks that wait for the same thing. One more displaces the first and wakes it,
+/// so that all go on, if slowly.
+pub(crate) struct Wakers<const N: usize = 1>([Option<Waker>; N]);
 
-impl WakerSlot {
-    pub(crate) const EMPTY: Self = Self(None);
+impl<const N: usize> Wakers<N> {
+    pub(crate) const EMPTY: Self = Self([const { None }; N]);
 
     pub(crate) fn register(&mut self, cx: &Context<'_>) {
-        match &self.0 {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => {
-                if let Some(displaced) = self.0.replace(cx.waker().clone()) {
-                    displaced.wake();
-                }
+        let waits = |waker: &Waker| waker.will_wake(cx.waker());
+        if self.0.iter().flatten().any(waits) {
+            return;
+        }
+        if self.0.iter().all(Option::is_some) {
+            if let Some(displaced) = self.0.first_mut().and_then(Option::take) {
+                displaced.wake();
             }
+            self.0.rotate_left(1);
+        }
+        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
+            *place = Some(cx.waker().clone());
         }
     }
 
     pub(crate) fn wake(&mut self) {
-        if let Some(waker) = self.0.take() {
+        for waker in self.0.iter_mut().filter_map(Option::take) {
             waker.wake();
         }
     }

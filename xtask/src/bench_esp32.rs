@@ -1,29 +1,78 @@
 //! `cargo xtask bench-esp32`: what the engine costs on the ESP32's instruction sets.
+//! `docs/measuring.md` says what is counted.
 
-use anyhow::Result;
+mod board;
+mod chart;
+mod compare;
+mod emulator;
+mod numbers;
+mod readme;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::workspace::{root, target_dir};
-use crate::{setup, xtensa};
-
-/// Count the instructions of every operation on Xtensa.
+/// Count what every operation costs on the ESP32's instruction sets, or time it on a board.
+///
+/// Without `--chip`, counts instructions in an emulator: Xtensa with both of its calling
+/// conventions (ESP32, S2, S3) and RV32IMC (C3, C6). The counts are exact and the same in every
+/// run; the times are estimates. Known answers come first, and a wrong one ends the run.
 #[derive(Args)]
-pub(crate) struct BenchEsp32 {}
+pub(crate) struct BenchEsp32 {
+    /// Count in the emulator. That is what happens without `--chip` anyway.
+    #[arg(long, conflicts_with = "chip")]
+    emulator: bool,
+    /// Flash this chip, on a serial port of this machine, and read the cycles that it counts.
+    #[arg(long, value_name = "CHIP")]
+    chip: Option<board::Chip>,
+    /// With `--chip`, only build the image that would be flashed.
+    #[arg(long, requires = "chip")]
+    build_only: bool,
+    /// Write the numbers as one flat JSON object.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the cost of a byte as a chart.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Fail when a number is more than 1 % greater than in this file, or in one of both only.
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+    /// Run criterion on this machine too, and write the table of benches/README.md anew.
+    #[arg(long, conflicts_with = "chip")]
+    readme: bool,
+}
 
 impl BenchEsp32 {
     pub(crate) fn run(&self) -> Result<()> {
-        setup::require(xtensa::NEEDS)?;
-        for abi in [xtensa::Abi::Call0, xtensa::Abi::Windowed] {
-            let firmware = xtensa::Firmware {
-                package: &root().join("benches/esp32"),
-                binary: "emulator",
-                cargo_arguments: &[],
-                rustc_arguments: &[],
-                link_script: &xtensa::sim_link_script(),
-                target_dir: &target_dir().join("bench-esp32"),
-            };
-            print!("{}", xtensa::simulate(&firmware.build(abi)?)?);
+        let numbers = match self.chip {
+            None => emulator::measure()?,
+            Some(chip) => {
+                let image = board::build(chip)?;
+                if self.build_only {
+                    println!("{}", image.display());
+                    return Ok(());
+                }
+                board::measure(chip, &image)?
+            }
+        };
+        numbers.print();
+        if let Some(file) = &self.json {
+            write(file, &(serde_json::to_string_pretty(&numbers.json())? + "\n"))?;
         }
-        Ok(())
+        if let Some(file) = &self.svg {
+            write(file, &chart::draw(&numbers))?;
+        }
+        if self.readme {
+            readme::write(&numbers)?;
+        }
+        match &self.compare {
+            Some(old) => compare::compare(old, &numbers.json()),
+            None => Ok(()),
+        }
     }
+}
+
+fn write(file: &std::path::Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

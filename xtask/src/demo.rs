@@ -1,12 +1,14 @@
 //! `cargo xtask demo`: a device talks through a tunnel, and one sees what happened.
 
+mod http;
+
 use core::net::IpAddr;
 use core::time::Duration;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use wg_core::{PresharedKey, PrivateKey};
@@ -15,10 +17,11 @@ use crate::board::{self, World};
 use crate::interop::{KERNEL_INNER, MTU, OUR_INNER, Scene, Tunnel};
 use crate::kernel::Image;
 use crate::lan::{Datagram, Inner};
-use crate::peer::{FileClock, Peer, PeerConfig, Underlay};
+use crate::peer::{Driver, FileClock, Peer, PeerConfig, Underlay};
 use crate::setup;
+use http::{Post, Server};
 
-/// Send five pings through a WireGuard tunnel and print what happened.
+/// Post an uptime by HTTP through a WireGuard tunnel, and print what happened.
 ///
 /// A device and a gateway, two engines of wg-core, talk over real UDP on this machine's
 /// loopback. Needs nothing but Rust.
@@ -34,6 +37,7 @@ pub(crate) struct Demo {
 }
 
 const PINGS: u16 = 5;
+const POSTS: usize = 3;
 const DEVICE: IpAddr = OUR_INNER[0];
 const GATEWAY: IpAddr = KERNEL_INNER[0];
 /// Loopback needs a millisecond; an emulated kernel on a busy machine much more.
@@ -53,14 +57,16 @@ impl Demo {
             scene.set_up(&tunnel)?;
             println!("device   {DEVICE} inside, {} outside", scene.device().local);
             println!("kernel   {GATEWAY} inside, {} outside", tunnel.kernel_endpoint());
-            ping_all(&mut scene)?;
+            scene.run(http::KERNEL_SERVER)?;
+            talk(&mut scene)?;
+            println!("the kernel's HTTP server got:\n{}", scene.run("cat /tmp/posts")?.trim());
             println!("the kernel says:\n{}", scene.run("wg show wg0")?.trim());
             Ok(())
         } else {
             let mut loopback = Loopback::new()?;
             println!("device   {DEVICE} inside, {} outside", loopback.device.local);
             println!("gateway  {GATEWAY} inside, {} outside", loopback.gateway.local);
-            ping_all(&mut loopback)?;
+            talk(&mut loopback)?;
             let gateway = &loopback.gateway;
             println!(
                 "the gateway received {} bytes, sent {}, and learnt where the device is: {}",
@@ -74,7 +80,7 @@ impl Demo {
 }
 
 /// How many posts of a board are shown.
-const POSTS: usize = 10;
+const BOARD_POSTS: usize = 10;
 
 /// A board posts its uptime through the tunnel, and the kernel tells what it got.
 fn show_board(kind: board::Kind) -> Result<()> {
@@ -88,7 +94,7 @@ fn show_board(kind: board::Kind) -> Result<()> {
     let start = world.told();
     world.until("ten posts", Duration::from_secs(60), |world| {
         let posts = world.since(start).iter().filter(|line| line.starts_with("posted"));
-        Ok(posts.count() >= POSTS)
+        Ok(posts.count() >= BOARD_POSTS)
     })?;
     println!("the kernel's HTTP server got:\n{}", world.run("cat /tmp/posts")?.trim());
     println!("the kernel says:\n{}", world.run("wg show wg0")?.trim());
@@ -104,35 +110,35 @@ trait Link {
     fn wait(&mut self) -> Result<()>;
 }
 
-/// Pings through the tunnel, the first of which asks for the session.
-fn ping_all(link: &mut impl Link) -> Result<()> {
-    let asked = Instant::now();
+/// Pings and posts through the tunnel. The first ping asks for the session.
+fn talk(link: &mut impl Link) -> Result<()> {
+    let started = Instant::now();
     let mut session_at = None;
-    let mut lost = 0;
+    let mut times = Vec::new();
     for sequence in 1..=PINGS {
         let sent = Instant::now();
         link.device().inner.ping(GATEWAY, sequence, 56)?;
-        let returned = loop {
-            link.work()?;
-            let device = link.device();
+        until(link, |device| {
             if session_at.is_none() && device.has_session() {
                 session_at = Some(Instant::now());
-                println!("session  up {} after the first packet asked for it", since(asked));
+                println!("session  up {} after the first packet asked for it", since(started));
             }
-            if device.inner.next_echo().is_some_and(|echo| echo.sequence == sequence) {
-                break true;
-            }
-            if sent.elapsed() > PATIENCE {
-                break false;
-            }
-            link.wait()?;
-        };
-        if returned {
-            println!("ping {sequence}   64 bytes from {GATEWAY} in {}", since(sent));
-        } else {
-            println!("ping {sequence}   lost: {}", link.device().refusals());
-            lost += 1;
-        }
+            let echo = device.inner.next_echo();
+            Ok(echo.filter(|echo| echo.sequence == sequence).map(|_| ()))
+        })
+        .with_context(|| format!("ping {sequence} is lost"))?;
+        times.push(sent.elapsed());
+    }
+    let fastest = times.iter().min().map_or(0.0, |time| time.as_secs_f64() * 1000.0);
+    println!("pings    {PINGS} of {PINGS} answered, the fastest in {fastest:.2} ms");
+
+    for number in 1..=POSTS {
+        let sent = Instant::now();
+        let body = format!(r#"{{"uptime_ms":{}}}"#, started.elapsed().as_millis());
+        let mut post = Post::begin(&mut link.device().inner, GATEWAY, &body)?;
+        let answer = until(link, |device| post.poll(&mut device.inner))
+            .with_context(|| format!("post {number} is lost"))?;
+        println!("post {number}   {body} in {}: {answer}", since(sent));
     }
     let device = link.device();
     println!(
@@ -141,8 +147,24 @@ fn ping_all(link: &mut impl Link) -> Result<()> {
         device.received_bytes(),
         device.refusals()
     );
-    ensure!(lost == 0, "{lost} of {PINGS} pings were lost");
     Ok(())
+}
+
+/// Lets both ends work until there is an answer.
+fn until<A>(
+    link: &mut impl Link,
+    mut answer: impl FnMut(&mut Peer) -> Result<Option<A>>,
+) -> Result<A> {
+    let start = Instant::now();
+    loop {
+        link.work()?;
+        if let Some(answer) = answer(link.device())? {
+            return Ok(answer);
+        }
+        let refusals = link.device().refusals();
+        ensure!(start.elapsed() < PATIENCE, "no answer in {PATIENCE:?}; {refusals}");
+        link.wait()?;
+    }
 }
 
 fn since(start: Instant) -> String {
@@ -169,6 +191,7 @@ struct Loopback {
     device_socket: UdpSocket,
     gateway: Peer,
     gateway_socket: UdpSocket,
+    server: Server,
 }
 
 impl Loopback {
@@ -194,11 +217,14 @@ impl Loopback {
             remote: None,
             allowed_ips: vec![DEVICE],
         };
+        let mut inside = Inner::new(&[GATEWAY], MTU);
+        let server = Server::listen(&mut inside)?;
         Ok(Self {
-            device: Peer::new(device, Inner::new(&[DEVICE], MTU), FileClock::wall())?,
+            device: peer(&device, DEVICE)?,
             device_socket,
-            gateway: Peer::new(gateway, Inner::new(&[GATEWAY], MTU), FileClock::wall())?,
+            gateway: Peer::new(Driver::Engine, &gateway, inside, FileClock::wall())?,
             gateway_socket,
+            server,
         })
     }
 }
@@ -210,13 +236,18 @@ impl Link for Loopback {
 
     fn work(&mut self) -> Result<()> {
         self.device.step(&mut self.device_socket)?;
-        self.gateway.step(&mut self.gateway_socket)
+        self.gateway.step(&mut self.gateway_socket)?;
+        self.server.poll(&mut self.gateway.inner)
     }
 
     fn wait(&mut self) -> Result<()> {
         std::thread::sleep(Duration::from_micros(50));
         Ok(())
     }
+}
+
+fn peer(config: &PeerConfig, address: IpAddr) -> Result<Peer> {
+    Peer::new(Driver::Engine, config, Inner::new(&[address], MTU), FileClock::wall())
 }
 
 fn socket() -> Result<UdpSocket> {

@@ -1,4 +1,4 @@
-//! `cargo xtask interop`: the engine against a Linux kernel's WireGuard, case by case.
+//! `cargo xtask interop`: the engine, and wg-nal around it, against a Linux kernel's WireGuard.
 
 mod cookie;
 mod counters;
@@ -22,6 +22,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::kernel::Image;
+use crate::peer::Driver;
 use crate::setup;
 use report::{Outcome, Report};
 pub(crate) use scene::{KERNEL_INNER, MTU, OUR_INNER, OUR_PORT, Scene, Tunnel};
@@ -31,12 +32,18 @@ pub(crate) use scene::{KERNEL_INNER, MTU, OUR_INNER, OUR_PORT, Scene, Tunnel};
 /// Our end of the tunnel is wg-core in this process; the kernel's network card is a socket
 /// of ours, so no root and no interface of this machine is involved. The kernel comes from
 /// Debian once (30 MB) and is kept under target/interop.
+///
+/// The cases run with the engine alone, and with wg-nal around it: its blocking tunnel over
+/// embedded-nal, and its runner over embedded-nal-async.
 #[derive(Args)]
 pub(crate) struct Interop {
     /// Run only the cases whose name begins so, such as `replay` or `data.every_ping_size`.
     /// May be given several times.
     #[arg(long, value_name = "NAME")]
     case: Vec<String>,
+    /// Run the cases only with this driver of our end. May be given several times.
+    #[arg(long, value_enum, value_name = "DRIVER")]
+    driver: Vec<Driver>,
     /// Also run the cases that take over six minutes: rekeys by age.
     #[arg(long)]
     slow: bool,
@@ -58,8 +65,10 @@ struct Case {
     /// What a pass proves.
     proves: &'static str,
     run: fn(&mut Scene) -> Result<()>,
-    /// Takes minutes, and so a kernel of its own beside the others.
+    /// Takes minutes, and so a kernel of its own beside the others. With the engine only.
     slow: bool,
+    /// Why only wg-core's own functions can do it, where that is so.
+    engine_only: Option<&'static str>,
 }
 
 impl Case {
@@ -68,7 +77,15 @@ impl Case {
         proves: &'static str,
         run: fn(&mut Scene) -> Result<()>,
     ) -> Self {
-        Self { name, proves, run, slow: false }
+        Self { name, proves, run, slow: false, engine_only: None }
+    }
+
+    const fn engine_only(self, why: &'static str) -> Self {
+        Self { engine_only: Some(why), ..self }
+    }
+
+    fn runs_with(&self, driver: Driver) -> bool {
+        driver == Driver::Engine || !self.slow && self.engine_only.is_none()
     }
 
     const fn slow(self) -> Self {
@@ -130,6 +147,7 @@ impl Interop {
 
     /// Slow cases run beside the others, each with a kernel of its own; the others share one.
     fn run_cases(&self, image: &Image, cases: &[&'static Case]) -> Report {
+        let drivers = if self.driver.is_empty() { Driver::ALL } else { &self.driver };
         let mut report = Report::default();
         // Asking for a slow case by its whole name is asking for it to run.
         let wanted = |case: &&&Case| {
@@ -138,7 +156,7 @@ impl Interop {
         std::thread::scope(|scope| {
             let slow: Vec<_> = cases
                 .iter()
-                .filter(|case| case.slow)
+                .filter(|case| case.slow && drivers.contains(&Driver::Engine))
                 .filter(wanted)
                 .map(|&case| {
                     println!("{:<42} runs for minutes, beside the others", case.name);
@@ -146,9 +164,12 @@ impl Interop {
                 })
                 .collect();
             let mut scene = None;
-            for case in cases.iter().filter(|case| !case.slow) {
-                let outcome = self.run_shared(image, case, &mut scene);
-                report.add(case.name, outcome);
+            for &driver in drivers {
+                let is_shared = |case: &&&Case| !case.slow && case.runs_with(driver);
+                for case in cases.iter().filter(is_shared) {
+                    let outcome = self.run_shared(image, case, driver, &mut scene);
+                    report.add(&named(case, driver), outcome);
+                }
             }
             for (case, running) in slow {
                 let outcome = running.join().unwrap_or_else(|_| Outcome::panicked());
@@ -169,20 +190,36 @@ impl Interop {
     }
 
     /// Runs a case on the kernel that the cases before left, unless one of them failed.
-    fn run_shared(&self, image: &Image, case: &Case, shared: &mut Option<Scene>) -> Outcome {
+    fn run_shared(
+        &self,
+        image: &Image,
+        case: &Case,
+        driver: Driver,
+        shared: &mut Option<Scene>,
+    ) -> Outcome {
         let start = Instant::now();
-        let spinner = ProgressBar::new_spinner().with_message(case.name);
+        let spinner = ProgressBar::new_spinner().with_message(named(case, driver));
         spinner.enable_steady_tick(Duration::from_millis(200));
         let scene = match shared.take() {
             Some(scene) => Ok(scene),
             None => Scene::new(image, "shared", self.pcap.as_deref()),
         };
         let outcome = scene.and_then(|mut scene| {
+            scene.driver = driver;
             scene.diagnosed(case.run)?;
             *shared = Some(scene);
             Ok(())
         });
         spinner.finish_and_clear();
         Outcome::of(outcome, start.elapsed())
+    }
+}
+
+/// A case's name, and which driver it runs with, where that is not the engine.
+fn named(case: &Case, driver: Driver) -> String {
+    match driver {
+        Driver::Engine => case.name.to_owned(),
+        Driver::Blocking => format!("{}, blocking", case.name),
+        Driver::Async => format!("{}, async", case.name),
     }
 }

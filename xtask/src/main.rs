@@ -3,10 +3,12 @@
 mod bench_esp32;
 mod bench_host;
 mod board;
+mod build_firmware;
 mod demo;
 mod interop;
 mod kernel;
 mod lan;
+mod lwip;
 mod peer;
 mod setup;
 mod size;
@@ -34,10 +36,12 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    Lwip(lwip::Lwip),
     BenchHost(bench_host::BenchHost),
     #[command(name = "bench-esp32")]
     BenchEsp32(bench_esp32::BenchEsp32),
     Size(size::Size),
+    BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
     /// Say what this machine needs for `test` and `interop` and does not have.
     Setup {
@@ -52,9 +56,11 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::Lwip(lwip) => lwip.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),
         Task::Size(size) => size.run(),
+        Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),
         Task::Setup { install } => setup::setup(install),
     };

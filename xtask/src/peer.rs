@@ -1,28 +1,44 @@
-//! Our end of a tunnel: the engine, a host inside, and whatever carries its datagrams. The
-//! only file here that drives wg-core.
+//! Our end of a tunnel: the engine by one of three drivers, a host inside, and whatever
+//! carries its datagrams.
 
 mod clock;
+mod engine;
+mod nal;
+mod post;
+mod time;
 
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
-use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result};
-use getrandom::{SysRng, rand_core::UnwrapErr};
-use wg_core::{
-    Connection, Device, Ecn, Event, INITIATION_LEN, PeerId, PeerStatus, PresharedKey, PrivateKey,
-    PublicKey, Received, Refusal, SendError, Source, Storage,
-};
+use anyhow::Result;
+use wg_core::{Connection, PeerStatus, PresharedKey, PrivateKey, PublicKey, Refusal, Refusals};
 
 use crate::lan::{Datagram, Inner};
 pub(crate) use clock::FileClock;
+use engine::Engine;
+use nal::Nal;
+use time::SinceStart;
 
 /// What carries datagrams between the ends.
 pub(crate) trait Underlay {
     fn send(&mut self, datagram: &Datagram) -> Result<()>;
     /// The next datagram that has come; never waits.
     fn receive(&mut self) -> Result<Option<Datagram>>;
+}
+
+/// What moves datagrams and packets through our engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Driver {
+    /// wg-core's functions, called here.
+    Engine,
+    /// wg-nal's tunnel for firmware without an executor, over embedded-nal.
+    Blocking,
+    /// wg-nal's runner, a task over embedded-nal-async.
+    Async,
+}
+
+impl Driver {
+    pub(crate) const ALL: &[Self] = &[Self::Engine, Self::Blocking, Self::Async];
 }
 
 pub(crate) struct PeerConfig {
@@ -35,19 +51,33 @@ pub(crate) struct PeerConfig {
     pub(crate) allowed_ips: Vec<IpAddr>,
 }
 
+/// What a driver does for one end of a tunnel with one peer.
+trait Drive {
+    /// Does everything that is due: datagrams in, timers, inner packets out.
+    /// Datagrams leave from `local`.
+    fn step(
+        &mut self,
+        underlay: &mut dyn Underlay,
+        inner: &mut Inner,
+        local: SocketAddr,
+    ) -> Result<()>;
+    /// When [`Self::step`] has something to do, were nothing to come before.
+    fn deadline(&mut self) -> Option<wg_core::Instant>;
+    fn set_endpoint(&mut self, remote: SocketAddr);
+    fn set_persistent_keepalive(&mut self, seconds: u16);
+    fn declare_load(&mut self) -> Result<()>;
+    fn status(&self) -> PeerStatus;
+    fn refusals(&self) -> Refusals;
+}
+
 /// One end of a tunnel with one peer.
 pub(crate) struct Peer {
-    device: Device<'static>,
-    id: PeerId,
-    clock: FileClock,
-    rng: UnwrapErr<SysRng>,
-    origin: Instant,
+    drive: Box<dyn Drive>,
+    time: SinceStart,
     /// Where our datagrams leave from.
     pub(crate) local: SocketAddr,
     /// Our host inside the tunnel.
     pub(crate) inner: Inner,
-    /// Inner packets that wait for a session, oldest first.
-    waiting: VecDeque<Vec<u8>>,
 }
 
 /// What can be seen of a peer from outside; a refused packet changes none of it.
@@ -59,83 +89,42 @@ pub(crate) struct Status {
     last_handshake: Option<wg_core::Instant>,
 }
 
-/// As many packets as wait for a session before the oldest goes.
-const WAITING: usize = 64;
-/// Head room, the largest inner packet rounded up, and the tag.
-const BUFFER: usize = 16 + 1504 + 16;
-
 impl Peer {
-    pub(crate) fn new(config: PeerConfig, inner: Inner, clock: FileClock) -> Result<Self> {
-        // A few kilobytes for each case, given back when the process ends.
-        let mut device = Device::new(Box::leak(Box::new(Storage::<1, 4>::new())));
-        let now = wg_core::Instant::ZERO;
-        device.set_private_key(now, Some(&config.private_key));
-        let id = device.add_peer(&config.their_key)?;
-        device.set_preshared_key(id, &config.preshared_key);
-        if let Some(remote) = config.remote {
-            device.set_endpoint(now, id, remote);
-        }
-        for address in config.allowed_ips {
-            device.add_allowed_ip(id, address.into())?;
-        }
-        Ok(Self {
-            device,
-            id,
-            clock,
-            rng: UnwrapErr(SysRng),
-            origin: Instant::now(),
-            local: config.local,
-            inner,
-            waiting: VecDeque::new(),
-        })
+    pub(crate) fn new(
+        driver: Driver,
+        config: &PeerConfig,
+        inner: Inner,
+        clock: FileClock,
+    ) -> Result<Self> {
+        let time = SinceStart::new();
+        let drive: Box<dyn Drive> = match driver {
+            Driver::Engine => Box::new(Engine::new(config, clock, time.clone())?),
+            Driver::Blocking => Box::new(Nal::superloop(config, clock, time.clone())?),
+            Driver::Async => Box::new(Nal::task(config, clock, time.clone())?),
+        };
+        Ok(Self { drive, time, local: config.local, inner })
     }
 
     /// Does everything that is due: datagrams in, timers, inner packets out.
     pub(crate) fn step(&mut self, underlay: &mut impl Underlay) -> Result<()> {
-        // What a setting or a packet taken since the last step has asked for.
-        self.drain(underlay)?;
-        while let Some(datagram) = underlay.receive()? {
-            // Refusals are counted in the engine, where the cases look.
-            if let Ok(Some(reply)) = self.take(&datagram) {
-                underlay.send(&reply)?;
-            }
-            self.drain(underlay)?;
-        }
-        while self.device.poll_timeout().is_some_and(|(at, _)| at <= self.now()) {
-            self.device.handle_timeout(self.now());
-            self.drain(underlay)?;
-        }
-        self.inner.poll();
-        while let Some(packet) = self.inner.next_packet() {
-            self.send(underlay, packet)?;
-            self.drain(underlay)?;
-        }
-        Ok(())
+        self.drive.step(underlay, &mut self.inner, self.local)
     }
 
     /// When [`Self::step`] has something to do, were nothing to come before.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        let engine = self
-            .device
-            .poll_timeout()
-            .map(|(at, _)| self.origin + Duration::from_micros(at.as_micros()));
+        let tunnel = self.drive.deadline().map(|at| self.time.to_std(at));
         let inner = self.inner.poll_delay().map(|delay| Instant::now() + delay);
-        engine.into_iter().chain(inner).min()
-    }
-
-    /// Takes one datagram outside of [`Self::step`]; an answer to it is thrown away.
-    pub(crate) fn receive(&mut self, datagram: &Datagram) -> Result<(), Refusal> {
-        self.take(datagram).map(drop)
+        tunnel.into_iter().chain(inner).min()
     }
 
     /// Whether inner packets can be sent.
     pub(crate) fn has_session(&self) -> bool {
-        self.peer_status().connection == Connection::Up
+        self.drive.status().connection == Connection::Up
     }
 
     /// What stands between us and a session, where that is known.
     pub(crate) fn obstacle(&self) -> Option<Refusal> {
-        match self.peer_status().connection {
+        match self.drive.status().connection {
             Connection::Blocked(refusal) => Some(refusal),
             _ => None,
         }
@@ -148,22 +137,22 @@ impl Peer {
 
     /// Tells where the other end is.
     pub(crate) fn set_endpoint(&mut self, remote: SocketAddr) {
-        self.device.set_endpoint(self.now(), self.id, remote);
+        self.drive.set_endpoint(remote);
     }
 
     /// Sends an empty packet after so many seconds of silence; 0 for never.
     pub(crate) fn set_persistent_keepalive(&mut self, seconds: u16) {
-        self.device.set_persistent_keepalive(self.now(), self.id, seconds);
+        self.drive.set_persistent_keepalive(seconds);
     }
 
-    /// Declares this end under load, for a second.
-    pub(crate) fn declare_load(&mut self) {
-        self.device.set_under_load(self.now());
+    /// Declares this end under load, for a second. An error unless the driver can.
+    pub(crate) fn declare_load(&mut self) -> Result<()> {
+        self.drive.declare_load()
     }
 
     pub(crate) fn status(&self) -> Status {
         let PeerStatus { endpoint, received_bytes, sent_bytes, last_handshake, .. } =
-            self.peer_status();
+            self.drive.status();
         Status { endpoint, received_bytes, sent_bytes, last_handshake }
     }
 
@@ -178,104 +167,19 @@ impl Peer {
     /// When the last handshake completed, by the wall clock.
     pub(crate) fn last_handshake(&self) -> Option<SystemTime> {
         let at = self.status().last_handshake?;
-        Some(SystemTime::now() - self.now().saturating_since(at))
+        Some(SystemTime::now() - self.time.now().saturating_since(at))
     }
 
     /// How often `reason` made us refuse something.
     pub(crate) fn refused(&self, reason: Refusal) -> u32 {
-        self.device.refusals().count(reason)
+        self.drive.refusals().count(reason)
     }
 
     /// Every reason that made us refuse something, with its count.
     pub(crate) fn refusals(&self) -> String {
-        let all: Vec<_> = self
-            .device
-            .refusals()
-            .iter()
-            .map(|(reason, count)| format!("{} {count}", reason.name()))
-            .collect();
+        let refusals = self.drive.refusals();
+        let all: Vec<_> =
+            refusals.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
         if all.is_empty() { "nothing was refused".into() } else { all.join(", ") }
-    }
-
-    fn peer_status(&self) -> PeerStatus {
-        self.device.peer(self.now(), self.id).expect("this peer is never removed")
-    }
-
-    fn now(&self) -> wg_core::Instant {
-        let micros = self.origin.elapsed().as_micros();
-        wg_core::Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-    }
-
-    /// Gives a datagram to the engine and its packet to our host; returns what to answer.
-    fn take(&mut self, datagram: &Datagram) -> Result<Option<Datagram>, Refusal> {
-        let source = Source {
-            remote: datagram.from,
-            local: Some(datagram.to.ip()),
-            ecn: Ecn::from_traffic_class(datagram.traffic_class),
-        };
-        let mut buffer = datagram.payload.clone();
-        let now = self.now();
-        match self.device.handle_datagram(now, &mut self.rng, source, &mut buffer)? {
-            Received::Packet { packet, .. } => {
-                self.inner.deliver(packet);
-                Ok(None)
-            }
-            Received::Reply(reply) => Ok(Some(outgoing(self.local, &reply))),
-            _ => Ok(None),
-        }
-    }
-
-    /// News, then the protocol's own datagrams.
-    fn drain(&mut self, underlay: &mut impl Underlay) -> Result<()> {
-        while let Some(event) = self.device.poll_event() {
-            match event {
-                Event::SessionUp(_) => {
-                    for packet in core::mem::take(&mut self.waiting) {
-                        self.send(underlay, packet)?;
-                    }
-                }
-                Event::HandshakeGivenUp(_) => self.waiting.clear(),
-                _ => {}
-            }
-        }
-        let mut buffer = [0; INITIATION_LEN];
-        loop {
-            let now = self.now();
-            let transmit =
-                self.device.poll_transmit(now, &mut self.clock, &mut self.rng, &mut buffer);
-            let Some(transmit) = transmit else { return Ok(()) };
-            underlay.send(&outgoing(self.local, &transmit))?;
-        }
-    }
-
-    /// Seals an inner packet, or keeps it for a session.
-    fn send(&mut self, underlay: &mut impl Underlay, packet: Vec<u8>) -> Result<()> {
-        let mut buffer = [0; BUFFER];
-        let room = buffer.get_mut(16..16 + packet.len()).context("an inner packet over the MTU")?;
-        room.copy_from_slice(&packet);
-        let now = self.now();
-        match self.device.seal(now, &mut buffer, packet.len()) {
-            Ok(transmit) => underlay.send(&outgoing(self.local, &transmit))?,
-            Err(SendError::NoSession(_)) => {
-                if self.waiting.len() == WAITING {
-                    self.waiting.pop_front();
-                }
-                self.waiting.push_back(packet);
-            }
-            // Counted in the engine.
-            Err(SendError::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-}
-
-/// Our hosts leave from the address that a case gave them, wherever they were called.
-fn outgoing(local: SocketAddr, transmit: &wg_core::Transmit<'_>) -> Datagram {
-    Datagram {
-        from: local,
-        to: transmit.to.remote,
-        traffic_class: transmit.traffic_class,
-        payload: transmit.datagram.to_vec(),
     }
 }

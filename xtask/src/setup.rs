@@ -3,6 +3,7 @@
 pub(crate) mod apt;
 pub(crate) mod rust_src;
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -28,6 +29,10 @@ pub(crate) enum Need {
     RustSrc,
     /// Formats and lints.
     RustComponents,
+    /// A broker and a browser for the tests of the examples.
+    ExamplePrograms,
+    /// Builds lwIP, with AddressSanitizer.
+    CCompiler,
 }
 
 /// Everything that `cargo xtask test` and `cargo xtask size` run on.
@@ -40,6 +45,8 @@ pub(crate) const ALL: &[Need] = &[
     Need::CargoDeny,
     Need::RiscvEmulator,
     Need::XtensaTools,
+    Need::ExamplePrograms,
+    Need::CCompiler,
 ];
 
 /// What the kernel guest runs on.
@@ -86,9 +93,27 @@ impl Need {
                 (!programs.is_empty())
                     .then(|| format!("{}, to fetch Debian packages", programs.join(", ")))
             }
+            Self::ExamplePrograms => {
+                // Debian keeps the broker where only root looks.
+                let broker = has_program("mosquitto") || Path::new("/usr/sbin/mosquitto").is_file();
+                let absent: Vec<_> = [("mosquitto", broker), ("chromium", has_program("chromium"))]
+                    .into_iter()
+                    .filter_map(|(program, is_there)| (!is_there).then_some(program))
+                    .collect();
+                (!absent.is_empty())
+                    .then(|| format!("{}, for the tests of the examples", absent.join(" and ")))
+            }
             Self::CargoDeny => (!has_program("cargo-deny"))
                 .then(|| "cargo-deny, which checks licences and sources".into()),
             Self::RustSrc => rust_src::missing(),
+            Self::CCompiler => {
+                let programs: Vec<_> = ["gcc", "dpkg-source"]
+                    .into_iter()
+                    .filter(|program| !has_program(program))
+                    .collect();
+                (!programs.is_empty())
+                    .then(|| format!("{}, to build lwIP for the tests", programs.join(", ")))
+            }
             Self::RustComponents => {
                 let absent: Vec<_> = ["fmt", "clippy"]
                     .into_iter()
@@ -117,6 +142,8 @@ impl Need {
                 "wireguard-go",
                 "wireguard-tools",
             ]),
+            // The fonts are for the page that the browser draws.
+            Self::ExamplePrograms => apt::install(&["mosquitto", "chromium", "fonts-dejavu-core"]),
             Self::DebianPackages => {
                 if !has_program("apt-get") {
                     bail!("this is not Debian or a descendant: apt-get and dpkg are needed");
@@ -131,6 +158,7 @@ impl Need {
                 &crate::workspace::target_dir().join("cargo-deny").to_string_lossy(),
             ])),
             Self::RustSrc => rust_src::install(),
+            Self::CCompiler => apt::install(&["gcc", "libc6-dev", "dpkg-dev"]),
             Self::RustComponents => {
                 run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
             }

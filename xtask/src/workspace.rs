@@ -24,7 +24,9 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     let Output { status, stdout, stderr } =
         command.output().with_context(|| format!("cannot run `{}`", shown(command)))?;
     if !status.success() {
-        let complaint = String::from_utf8_lossy(&stderr);
+        // An emulated program complains on its console.
+        let complaint = if stderr.is_empty() { stdout } else { stderr };
+        let complaint = String::from_utf8_lossy(&complaint);
         bail!("`{}` failed ({status}):\n{}", shown(command), tail(&complaint, 20));
     }
     Ok(String::from_utf8_lossy(&stdout).into_owned())

@@ -46,7 +46,6 @@ mod clock;
 mod config;
 mod error;
 mod handle;
-mod icmp;
 mod journal;
 mod names;
 mod packets;

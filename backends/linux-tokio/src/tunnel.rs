@@ -10,12 +10,12 @@ use wg_core::{
     AddPeerError, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, Received, Refusal,
     SendError, Source, Tai64n,
 };
+use wg_nal::{IcmpError, LONGEST_ICMP};
 
 use crate::clock::{StampClock, StateError};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handle::{Command, Handle, PeerConfig, Status};
-use crate::icmp;
 use crate::journal::Journal;
 use crate::packets::{Arrivals, Batch, HEAD_ROOM, Packets};
 use crate::time::{Alarm, now};
@@ -211,10 +211,11 @@ impl<P: Packets> Tunnel<P> {
 
     fn refuse(&mut self, now: Instant, refusal: Refusal, packet: &[u8]) {
         self.journal.refused_packet(now, refusal);
-        if matches!(refusal, Refusal::NoRoute | Refusal::NoEndpoint)
-            && let Some(answer) = icmp::host_unreachable(packet)
-        {
-            self.arrivals.push(&answer);
+        if matches!(refusal, Refusal::NoRoute | Refusal::NoEndpoint) {
+            let mut answer = [0; LONGEST_ICMP];
+            if let Some(answer) = IcmpError::Unreachable.answer(packet, None, &mut answer) {
+                self.arrivals.push(answer);
+            }
         }
     }
 

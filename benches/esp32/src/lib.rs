@@ -1,85 +1,32 @@
 #![no_std]
-//! What the engine and its cryptography cost, counted: one list of cases for chips, emulators
-//! and hosts.
-//!
-//! [`run`] gives known answers first, and stops at a wrong one; then it does each piece of work
-//! once and tells what the machine counted. A machine is a [`Machine`]; `cargo xtask
-//! bench-esp32` builds the firmware, runs it, and reads what it prints.
+//! What chips and emulators share: looking how deep the stack of a call went.
+#![allow(unsafe_code, reason = "the stack below the caller is painted and read back")]
 
-mod engine;
-mod known_answers;
-mod measure;
-mod primitives;
+/// How much of the stack is painted: more than any case needs, less than any chip has.
+const PAINTED: usize = 16 * 1024;
 
-use core::fmt;
+/// The words just below a stack pointer are not free on Xtensa with windowed calls: the
+/// caller's registers are saved there.
+const SAVED: usize = 8;
 
-pub use engine::Memory;
-pub use measure::Bench;
+const PAINT: u32 = 0xa5c3_3c5a;
 
-/// Counts what running costs: instructions, cycles or nanoseconds.
-pub trait CycleCounter {
-    /// What the counter shows.
-    type Reading: Copy;
-
-    /// What it shows now.
-    fn read(&self) -> Self::Reading;
-
-    /// What was counted between two readings.
-    fn between(&self, start: Self::Reading, end: Self::Reading) -> u64;
-}
-
-/// Where the cases run.
-pub trait Machine: CycleCounter {
-    /// The stack pointer of the caller, when the stack below it may be painted to see how far
-    /// down a call writes: [`PAINTED`] bytes of it have to be there.
-    fn stack_pointer(&self) -> Option<*mut u32>;
-
-    /// Takes the result of a case.
-    fn report(&mut self, case: &Case);
-}
-
-/// The stack that [`Machine::stack_pointer`] promises: more than any case needs.
-pub const PAINTED: usize = 16 * 1024;
-
-/// What one piece of work took.
-#[derive(Clone, Copy, Debug)]
-pub struct Case {
-    /// Its name, the same everywhere.
-    pub name: &'static str,
-    /// The bytes of payload that it worked on; 0 where there are none.
-    pub bytes: usize,
-    /// What the machine counted, without the counting itself.
-    pub count: u64,
-    /// The stack that was written to, when the machine can tell.
-    pub stack: Option<usize>,
-}
-
-/// `case NAME BYTES COUNT STACK`, as `cargo xtask bench-esp32` reads it.
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, bytes, count, stack } = self;
-        write!(f, "case {name} {bytes} {count} {}", stack.unwrap_or(0))
+/// Bytes below `stack_pointer`, which is the caller's, that `run` wrote to.
+#[inline(always)]
+pub fn stack_of<R>(stack_pointer: *mut u32, run: impl FnOnce() -> R) -> (R, usize) {
+    let top = stack_pointer.wrapping_sub(SAVED);
+    let bottom = top.wrapping_sub(PAINTED / size_of::<u32>());
+    let mut at = bottom;
+    while at < top {
+        // SAFETY: that much stack is there, and nobody uses what is below its pointer.
+        unsafe { at.write_volatile(PAINT) };
+        at = at.wrapping_add(1);
     }
-}
-
-/// A primitive, or the engine, gave a wrong answer: its numbers would mean nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongAnswer(pub &'static str);
-
-impl fmt::Display for WrongAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "wrong answer: {}", self.0)
+    let result = run();
+    let mut at = bottom;
+    // SAFETY: this memory is the stack's, and was written above.
+    while at < top && unsafe { at.read_volatile() } == PAINT {
+        at = at.wrapping_add(1);
     }
-}
-
-/// The known answers, then every case.
-///
-/// # Errors
-///
-/// The first answer that is wrong; no case runs after it.
-pub fn run<M: Machine>(machine: &mut M, memory: &mut Memory) -> Result<(), WrongAnswer> {
-    known_answers::check()?;
-    let mut bench = Bench::new(machine);
-    primitives::run(&mut bench, memory)?;
-    engine::run(&mut bench, memory)
+    (result, stack_pointer.addr() - at.addr())
 }

@@ -64,6 +64,11 @@ pub struct InterfaceAddress {
 }
 
 impl InterfaceAddress {
+    /// An address alone, without a network around it.
+    pub const fn host(addr: IpAddr) -> Self {
+        Self { addr, cidr: if addr.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// The address `addr` in the network of its first `cidr` bits, at most 32 of an IPv4 and
     /// 128 of an IPv6 address.
     pub fn new(addr: IpAddr, cidr: u8) -> Option<Self> {

@@ -31,6 +31,8 @@ const AEADS: &[Aead] = &[
     Aead { seal: named::seal, open: named::open },
     #[cfg(feature = "ring")]
     Aead { seal: ring::seal, open: ring::open },
+    #[cfg(feature = "word32")]
+    Aead { seal: word32::seal, open: word32::open },
 ];
 
 /// The functions of one X25519 provider.
@@ -43,6 +45,8 @@ const CURVES: &[Curve] = &[
     Curve { public_key: named::public_key, dh: named::dh },
     #[cfg(feature = "graviola")]
     Curve { public_key: graviola::public_key, dh: graviola::dh },
+    #[cfg(feature = "word32")]
+    Curve { public_key: word32::public_key, dh: word32::dh },
 ];
 
 /// RFC 7693 appendix B.

@@ -87,6 +87,13 @@ impl Device<'_> {
         })
     }
 
+    /// Where a peer is, if that is known.
+    pub fn endpoint(&self, id: PeerId) -> Option<SocketAddr> {
+        let peer = self.peers.get(id.slot)?;
+        let alive = peer.occupied && peer.generation == id.generation;
+        peer.whereabouts.get().filter(|_| alive).map(|endpoint| endpoint.remote)
+    }
+
     /// The prefixes that route to this peer.
     pub fn allowed_ips(&self, peer: PeerId) -> impl Iterator<Item = AllowedIp> + '_ {
         let alive = self.id(peer.slot) == peer;
@@ -96,6 +103,14 @@ impl Device<'_> {
     /// How many more allowed IPs certainly fit, over all peers. Grows with their number.
     pub fn free_routes(&self) -> usize {
         self.routes.free()
+    }
+
+    /// How many more peers certainly fit. Grows with their number.
+    pub fn free_peers(&self) -> usize {
+        if self.peers.grows() {
+            return usize::MAX;
+        }
+        (self.peers.len() as usize).saturating_sub(self.peers().count())
     }
 
     /// Everything that was refused, by reason, over all peers and strangers.

@@ -16,6 +16,12 @@ pub struct AllowedIp {
 }
 
 impl AllowedIp {
+    /// All addresses of both families: `0.0.0.0/0` and `::/0`.
+    pub const EVERYTHING: [Self; 2] = [
+        Self { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), cidr: 0 },
+        Self { addr: IpAddr::V6(Ipv6Addr::UNSPECIFIED), cidr: 0 },
+    ];
+
     /// The range of `addr`'s first `cidr` bits, at most 32 of an IPv4 and 128 of an IPv6
     /// address. What follows them is cleared.
     pub fn new(addr: IpAddr, cidr: u8) -> Option<Self> {

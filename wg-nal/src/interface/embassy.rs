@@ -31,16 +31,16 @@ impl<'d> Driver for Interface<'d> {
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(RxToken<'_, 'd>, TxToken<'_, 'd>)> {
         let shared = self.shared;
         self.poll_arrived(cx)
-            .then(|| (RxToken { shared }, TxToken { shared, frame: &mut self.frame }))
+            .then_some((RxToken { shared }, TxToken { shared, frame: &mut self.frame }))
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<TxToken<'_, 'd>> {
-        self.poll_room(cx).then(|| TxToken { shared: self.shared, frame: &mut self.frame })
+        self.poll_room(cx).then_some(TxToken { shared: self.shared, frame: &mut self.frame })
     }
 
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
         let mut shared = self.shared.borrow_mut();
-        shared.wakers.link.register(cx);
+        shared.waiting.link.register(cx);
         if shared.link_is_up() { LinkState::Up } else { LinkState::Down }
     }
 

@@ -30,12 +30,13 @@ impl<'d> Device for Interface<'d> {
 
     fn receive(&mut self, _: Instant) -> Option<(RxToken<'_, 'd>, TxToken<'_, 'd>)> {
         let shared = self.shared;
-        self.has_arrived().then(|| (RxToken { shared }, TxToken { shared, frame: &mut self.frame }))
+        self.has_arrived()
+            .then_some((RxToken { shared }, TxToken { shared, frame: &mut self.frame }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<TxToken<'_, 'd>> {
         let room = self.shared.borrow().has_room();
-        room.then(|| TxToken { shared: self.shared, frame: &mut self.frame })
+        room.then_some(TxToken { shared: self.shared, frame: &mut self.frame })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

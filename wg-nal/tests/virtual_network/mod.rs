@@ -6,6 +6,10 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
 
+pub mod host;
+#[cfg(feature = "embedded-nal")]
+pub mod stack;
+
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -57,6 +61,9 @@ impl Seeded {
     }
 }
 
+/// How long a datagram lies at an address where nobody fetches it.
+const LIFETIME: Duration = Duration::from_secs(120);
+
 struct Flight {
     due: Instant,
     from: SocketAddr,
@@ -81,6 +88,8 @@ pub struct Network {
     listeners: RefCell<Vec<(SocketAddr, Waker)>>,
     /// The lengths of all datagrams that were ever sent, with their senders.
     pub record: RefCell<Vec<(SocketAddr, usize)>>,
+    /// The sender and the length of each data message that was sent and never fetched.
+    pub lost_data: RefCell<Vec<(SocketAddr, usize)>>,
 }
 
 impl Network {
@@ -94,6 +103,7 @@ impl Network {
             alarms: RefCell::default(),
             listeners: RefCell::default(),
             record: RefCell::default(),
+            lost_data: RefCell::default(),
         })
     }
 
@@ -113,11 +123,58 @@ impl Network {
     pub fn carry(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.record.borrow_mut().push((from, bytes.len()));
         let mut rng = self.rng.borrow_mut();
-        if rng.below(100) >= self.loss_percent.get() {
-            let late = rng.below(self.jitter.get().as_micros() as u64 + 1);
-            let due = self.now().saturating_add(Duration::from_micros(10_000 + late));
-            self.flights.borrow_mut().push(Flight { due, from, to, bytes: bytes.to_vec() });
+        if rng.below(100) < self.loss_percent.get() {
+            self.lose_one(from, bytes);
+            return;
         }
+        let late = rng.below(self.jitter.get().as_micros() as u64 + 1);
+        let due = self.now().saturating_add(Duration::from_micros(10_000 + late));
+        let mut flights = self.flights.borrow_mut();
+        let expired = |f: &mut Flight| f.due.saturating_add(LIFETIME) < self.now();
+        for flight in flights.extract_if(.., expired) {
+            self.lose_one(flight.from, &flight.bytes);
+        }
+        flights.push(Flight { due, from, to, bytes: bytes.to_vec() });
+    }
+
+    fn lose_one(&self, from: SocketAddr, bytes: &[u8]) {
+        if bytes.first() == Some(&4) {
+            self.lost_data.borrow_mut().push((from, bytes.len()));
+        }
+    }
+
+    /// Nothing is on its way any more, and nothing is left lying.
+    pub fn sweep(&self) {
+        for flight in self.flights.take() {
+            self.lose_one(flight.from, &flight.bytes);
+        }
+    }
+
+    /// Lets time pass for those who look at the clock themselves.
+    pub fn pass(&self, time: Duration) {
+        let end = self.now().saturating_add(time);
+        while self.advance(end) {}
+    }
+
+    /// Wakes `waker` at `at`, in place of what it was to be woken for before.
+    pub fn wake_at(&self, at: Instant, waker: &Waker) {
+        let mut alarms = self.alarms.borrow_mut();
+        alarms.retain(|alarm| !alarm.waker.will_wake(waker));
+        alarms.push(Alarm { at, waker: waker.clone() });
+    }
+
+    /// Wakes those who wait at an address: their host moved.
+    pub fn wake_listeners(&self, at: SocketAddr) {
+        for (_, waker) in self.listeners.borrow_mut().extract_if(.., |(there, _)| *there == at) {
+            waker.wake();
+        }
+    }
+
+    /// Wakes `waker` when something arrives at an address.
+    pub fn wake_on_arrival(&self, at: SocketAddr, waker: &Waker) {
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.retain(|(_, listener)| !listener.will_wake(waker));
+        listeners.push((at, waker.clone()));
     }
 
     /// What has arrived at an address: the datagram that came first.
@@ -184,8 +241,7 @@ impl Monotonic for Clock {
                 return Poll::Ready(());
             }
             waited = true;
-            self.network.alarms.borrow_mut().retain(|alarm| !alarm.waker.will_wake(cx.waker()));
-            self.network.alarms.borrow_mut().push(Alarm { at, waker: cx.waker().clone() });
+            self.network.wake_at(at, cx.waker());
             Poll::Pending
         })
         .await;
@@ -205,6 +261,12 @@ impl Socket {
     pub fn new(network: &Rc<Network>, host: u8) -> Self {
         let address = Rc::new(Cell::new(address_of(host)));
         Self { network: network.clone(), address, fails: Rc::default() }
+    }
+
+    /// Changes the address, and wakes who waits at the old one.
+    pub fn move_to(&self, address: SocketAddr) {
+        let old = self.address.replace(address);
+        self.network.wake_listeners(old);
     }
 
     fn fail(&self) -> Result<(), &'static str> {
@@ -233,18 +295,15 @@ impl Datagrams for Socket {
         poll_fn(|cx| {
             self.fail()?;
             let at = self.address.get();
-            match self.network.arrived(at) {
-                Some((from, bytes)) => {
-                    buf[..bytes.len()].copy_from_slice(&bytes);
-                    Poll::Ready(Ok((bytes.len(), from.into())))
-                }
-                None => {
-                    let mut listeners = self.network.listeners.borrow_mut();
-                    listeners.retain(|(_, waker)| !waker.will_wake(cx.waker()));
-                    listeners.push((at, cx.waker().clone()));
-                    Poll::Pending
+            while let Some((from, bytes)) = self.network.arrived(at) {
+                // What is longer is dropped, as the trait says.
+                if let Some(room) = buf.get_mut(..bytes.len()) {
+                    room.copy_from_slice(&bytes);
+                    return Poll::Ready(Ok((bytes.len(), from.into())));
                 }
             }
+            self.network.wake_on_arrival(at, cx.waker());
+            Poll::Pending
         })
         .await
     }
@@ -260,9 +319,11 @@ impl Datagrams for Socket {
 pub struct Simulation<'t> {
     network: Rc<Network>,
     tasks: Vec<Task<'t>>,
+    spawned: u32,
 }
 
 struct Task<'t> {
+    id: u32,
     future: Pin<Box<dyn Future<Output = ()> + 't>>,
     woken: Arc<Woken>,
 }
@@ -277,12 +338,20 @@ impl Wake for Woken {
 
 impl<'t> Simulation<'t> {
     pub fn new(network: &Rc<Network>) -> Self {
-        Self { network: network.clone(), tasks: Vec::new() }
+        Self { network: network.clone(), tasks: Vec::new(), spawned: 0 }
     }
 
-    pub fn spawn(&mut self, future: impl Future<Output = ()> + 't) {
+    /// Spawns a task, and says how to abort it.
+    pub fn spawn(&mut self, future: impl Future<Output = ()> + 't) -> u32 {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
-        self.tasks.push(Task { future: Box::pin(future), woken });
+        self.spawned += 1;
+        self.tasks.push(Task { id: self.spawned, future: Box::pin(future), woken });
+        self.spawned
+    }
+
+    /// Drops a task.
+    pub fn abort(&mut self, id: u32) {
+        self.tasks.retain(|task| task.id != id);
     }
 
     /// Lets so much time pass.
@@ -296,6 +365,25 @@ impl<'t> Simulation<'t> {
 
     /// Runs until `future` is done, or panics when that takes longer than `limit`.
     pub fn block_on<A>(&mut self, limit: Duration, future: impl Future<Output = A>) -> A {
+        self.drive(limit, future, |network, end| network.advance(end))
+    }
+
+    /// The same beside tasks that go by the real time: the virtual one goes no faster.
+    pub fn block_on_live<A>(&mut self, limit: Duration, future: impl Future<Output = A>) -> A {
+        let tick = Duration::from_millis(1);
+        self.drive(limit, future, |network, end| {
+            std::thread::sleep(tick);
+            network.pass(tick);
+            network.now() < end
+        })
+    }
+
+    fn drive<A>(
+        &mut self,
+        limit: Duration,
+        future: impl Future<Output = A>,
+        advance: impl Fn(&Network, Instant) -> bool,
+    ) -> A {
         let mut future = std::pin::pin!(future);
         let end = self.network.now().saturating_add(limit);
         let woken = Arc::new(Woken(AtomicBool::new(true)));
@@ -307,7 +395,7 @@ impl<'t> Simulation<'t> {
                 return answer;
             }
             if !self.poll_woken() && !woken.0.load(Ordering::Relaxed) {
-                assert!(self.network.advance(end), "not done within {limit:?}");
+                assert!(advance(&self.network, end), "not done within {limit:?}");
             }
         }
     }

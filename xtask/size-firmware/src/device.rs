@@ -88,6 +88,7 @@ fn call_settings(device: &mut Device<'static>) -> Option<PeerId> {
     call3(Device::set_preshared_key, device, peer, &call1(PresharedKey::from_bytes, bytes()));
     call4(Device::set_endpoint, device, now, peer, address());
     call4(Device::set_persistent_keepalive, device, now, peer, word() as u16);
+    call3(Device::connect, device, now, peer);
     let prefix = call2(AllowedIp::new, ip(), word() as u8)?;
     black_box((call1(AllowedIp::addr, prefix), call1(AllowedIp::cidr, prefix)));
     let host = call1(<AllowedIp as From<IpAddr>>::from, ip());
@@ -163,6 +164,8 @@ fn call_phases<const TEXT: bool>(device: &mut Device<'static>) {
 fn call_status(device: &Device<'static>, peer: PeerId) {
     black_box(call1(Device::public_key, device));
     black_box(call3(Device::peer, device, instant(), peer));
+    black_box(call2(Device::endpoint, device, peer));
+    black_box((call1(Device::free_peers, device), call1(Device::free_routes, device)));
     drain(call2(Device::allowed_ips, device, peer));
     let refusals = call1(Device::refusals, device);
     black_box(call2(Refusals::count, refusals, Refusal::Malformed));

@@ -144,6 +144,7 @@ fn call_addresses(text: &str) {
         let addr: IpAddr = call1(InterfaceAddress::addr, address);
         let cidr = call1(InterfaceAddress::cidr, address);
         black_box(call2(InterfaceAddress::new, addr, cidr));
+        black_box(call1(InterfaceAddress::host, addr));
     }
     match call1(HostPort::parse, text) {
         Ok(endpoint) => {

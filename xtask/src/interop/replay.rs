@@ -117,9 +117,11 @@ fn hear_again(scene: &mut Scene, recorded: &Datagram, reason: Refusal) -> Result
     for from in [recorded.from, elsewhere] {
         let before = scene.peer().status();
         let heard = scene.wire.recorded().len();
-        let refused = scene.peer().receive(&Datagram { from, ..recorded.clone() });
-        ensure!(refused == Err(reason), "from {from}: {refused:?}");
+        let refused = scene.peer().refused(reason);
+        scene.wire.hear(&Datagram { from, ..recorded.clone() });
         scene.pass(Duration::from_millis(100))?;
+        let refused = scene.peer().refused(reason) - refused;
+        ensure!(refused == 1, "from {from}: refused {refused} times, {}", scene.peer().refusals());
         let after = scene.peer().status();
         ensure!(after == before, "our status moved from {before:?} to {after:?}");
         ensure!(scene.wire.recorded().len() == heard, "we answered a replay");

@@ -28,25 +28,25 @@ impl Outcome {
 /// The outcomes, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Report {
-    cases: Vec<(&'static str, Outcome)>,
+    cases: Vec<(String, Outcome)>,
 }
 
 impl Report {
     /// Notes and prints one.
-    pub(super) fn add(&mut self, name: &'static str, outcome: Outcome) {
+    pub(super) fn add(&mut self, name: &str, outcome: Outcome) {
         match &outcome {
             Outcome::Passed { time } => {
-                println!("{name:<42} passed  {:>6.1} s", time.as_secs_f64());
+                println!("{name:<52} passed  {:>6.1} s", time.as_secs_f64());
             }
             Outcome::Failed { time, why } => {
-                println!("{name:<42} FAILED  {:>6.1} s", time.as_secs_f64());
+                println!("{name:<52} FAILED  {:>6.1} s", time.as_secs_f64());
                 for line in why.lines() {
                     println!("    {line}");
                 }
             }
-            Outcome::Skipped { why } => println!("{name:<42} skipped ({why})"),
+            Outcome::Skipped { why } => println!("{name:<52} skipped ({why})"),
         }
-        self.cases.push((name, outcome));
+        self.cases.push((name.to_owned(), outcome));
     }
 
     pub(super) fn passed(&self) -> usize {
@@ -88,7 +88,7 @@ impl Report {
                     }
                     Outcome::Skipped { why } => json!({ "result": "skipped", "why": why }),
                 };
-                ((*name).to_owned(), value)
+                (name.clone(), value)
             })
             .collect();
         let whole = json!({

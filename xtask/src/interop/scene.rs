@@ -13,7 +13,7 @@ use wg_core::{PresharedKey, PrivateKey, PublicKey};
 
 use crate::kernel::{Guest, Image};
 use crate::lan::{Cable, Inner, Pcap, Wire};
-use crate::peer::{FileClock, Peer, PeerConfig, Underlay};
+use crate::peer::{Driver, FileClock, Peer, PeerConfig, Underlay};
 use crate::workspace::tail;
 
 /// Inside the tunnel.
@@ -153,6 +153,8 @@ pub(crate) struct KernelStatus {
 pub(crate) struct Scene {
     guest: Guest,
     pub(crate) wire: Wire,
+    /// What drives our end from the next set-up on.
+    pub(crate) driver: Driver,
     /// Our end; absent until a case sets its tunnel up.
     peer: Option<Peer>,
 }
@@ -162,7 +164,8 @@ impl Scene {
         let pcap = pcap.map(|dir| Pcap::create(&dir.join(format!("{name}.pcap")))).transpose()?;
         let cable = Cable::new()?;
         let guest = Guest::boot(image, &cable, name)?;
-        Ok(Self { guest, wire: Wire::new(cable, pcap), peer: None })
+        let wire = Wire::new(cable, pcap);
+        Ok(Self { guest, wire, driver: Driver::Engine, peer: None })
     }
 
     /// Runs a case; where it fails, the kernel's own words on it join the error.
@@ -193,7 +196,7 @@ impl Scene {
         // What was on its way to the peer before is none of the new one's.
         while self.wire.receive()?.is_some() {}
         let inner = Inner::new(&OUR_INNER, MTU);
-        self.peer = Some(Peer::new(tunnel.our_config(), inner, clock)?);
+        self.peer = Some(Peer::new(self.driver, &tunnel.our_config(), inner, clock)?);
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! The wall clock that stamps initiations, right or wrong, with or without a memory.
 
+use core::convert::Infallible;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use wg_core::{ClockUnavailable, Increasing, Tai64n, Tai64nClock};
+use wg_nal::Timestamps;
 
 /// This machine's clock, or one that is behind it; its last stamp may be kept in a file.
 pub(crate) struct FileClock {
@@ -48,5 +50,18 @@ impl Tai64nClock for FileClock {
         }
         self.last = Some(stamp);
         Ok(stamp)
+    }
+}
+
+/// It writes each stamp down as it gives it out: a file is always there.
+impl Timestamps for FileClock {
+    type Error = Infallible;
+
+    fn is_short(&self) -> bool {
+        false
+    }
+
+    async fn reserve(&mut self) -> Result<(), Infallible> {
+        Ok(())
     }
 }

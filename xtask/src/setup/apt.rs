@@ -63,6 +63,15 @@ impl Release {
     /// Fetches the package lists of `suites`, keeping them in `dir`. They come from the mirror
     /// that this machine's own packages come from.
     pub(crate) fn update(dir: &Path, suites: &[Suite]) -> Result<Self> {
+        Self::update_of("deb", dir, suites)
+    }
+
+    /// Fetches the lists of source packages instead.
+    pub(crate) fn update_sources(dir: &Path, suites: &[Suite]) -> Result<Self> {
+        Self::update_of("deb-src", dir, suites)
+    }
+
+    fn update_of(kind: &str, dir: &Path, suites: &[Suite]) -> Result<Self> {
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             std::fs::create_dir_all(dir.join(folder))?;
         }
@@ -70,7 +79,7 @@ impl Release {
         let mut lines = String::new();
         for Suite { archive, name } in suites {
             let (keys, mirror) = (KEYRING_FILE.display(), mirror(archive)?);
-            lines += &format!("deb [signed-by={keys}] {mirror} {name} main\n");
+            lines += &format!("{kind} [signed-by={keys}] {mirror} {name} main\n");
         }
         std::fs::write(dir.join("sources.list"), lines)?;
         let release = Self { dir: dir.to_owned() };
@@ -100,6 +109,25 @@ impl Release {
             output_of(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(into))?;
         }
         Ok(())
+    }
+
+    /// Downloads the source of `package`, unpacks it into `into`, which must not exist, and
+    /// applies Debian's patches.
+    pub(crate) fn unpack_source(&self, package: &str, into: &Path) -> Result<()> {
+        let downloads = tempfile::tempdir_in(&self.dir)?;
+        // apt checks what it downloads against the signed list.
+        output_of(
+            self.apt("apt-get")
+                .args(["source", "--download-only", package])
+                .current_dir(downloads.path()),
+        )?;
+        let description = std::fs::read_dir(downloads.path())?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "dsc"))
+            .with_context(|| format!("Debian's source of {package} has no description"))?;
+        let mut unpack = Command::new("dpkg-source");
+        unpack.args(["--no-check", "-x"]).arg(description).arg(into);
+        output_of(&mut unpack).map(drop)
     }
 
     fn apt(&self, program: &str) -> Command {

@@ -11,8 +11,8 @@ use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use esp32_bench::Memory;
 use machine::{Console, Emulated, exit};
+use wg_bench_cases::Memory;
 
 struct Static(UnsafeCell<Memory>);
 
@@ -25,7 +25,7 @@ static MEMORY: Static = Static(UnsafeCell::new(Memory::new()));
 extern "C" fn main() {
     // SAFETY: start-up calls this function once.
     let memory = unsafe { &mut *MEMORY.0.get() };
-    let outcome = match esp32_bench::run(&mut Emulated::new(), memory) {
+    let outcome = match wg_bench_cases::run(&mut Emulated::new(), memory) {
         Ok(()) => writeln!(Console, "done"),
         Err(error) => writeln!(Console, "{error}"),
     };

@@ -3,7 +3,8 @@
 use core::arch::{asm, naked_asm};
 use core::fmt::{self, Write};
 
-use esp32_bench::{Case, CycleCounter, Machine};
+use esp32_bench::stack_of;
+use wg_bench_cases::{Case, CycleCounter, Machine};
 
 /// Where the processor begins.
 #[unsafe(naked)]
@@ -71,12 +72,13 @@ impl CycleCounter for Emulated {
 }
 
 impl Machine for Emulated {
-    #[inline(always)]
-    fn stack_pointer(&self) -> Option<*mut u32> {
+    #[inline(never)]
+    fn stack_of<R>(&mut self, run: impl FnOnce(&Self) -> R) -> (R, Option<usize>) {
         let pointer;
         // SAFETY: copies a register.
         unsafe { asm!("mv {}, sp", out(reg) pointer, options(nomem, nostack)) };
-        Some(pointer)
+        let (result, stack) = stack_of(pointer, || run(self));
+        (result, Some(stack))
     }
 
     fn report(&mut self, case: &Case) {

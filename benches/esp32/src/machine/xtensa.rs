@@ -2,7 +2,8 @@
 
 use core::fmt::Write;
 
-use esp32_bench::{Case, CycleCounter, Machine};
+use esp32_bench::stack_of;
+use wg_bench_cases::{Case, CycleCounter, Machine};
 pub(crate) use xtensa_emulator::{Console, exit};
 use xtensa_emulator::{plain_product, stack_pointer, ticks, trapping_product, traps};
 
@@ -40,8 +41,10 @@ impl CycleCounter for Emulated {
 }
 
 impl Machine for Emulated {
-    fn stack_pointer(&self) -> Option<*mut u32> {
-        Some(stack_pointer())
+    #[inline(never)]
+    fn stack_of<R>(&mut self, run: impl FnOnce(&Self) -> R) -> (R, Option<usize>) {
+        let (result, stack) = stack_of(stack_pointer(), || run(self));
+        (result, Some(stack))
     }
 
     fn report(&mut self, case: &Case) {

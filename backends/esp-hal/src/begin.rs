@@ -1,0 +1,297 @@
+//! The tunnel, and the stack in it, in one call.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use embassy_futures::join::join_array;
+use embassy_futures::select::select3;
+use embassy_net::dns::DnsSocket;
+use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
+use embassy_net::{ConfigV4, ConfigV6, Stack, StackResources};
+use wg_nal::wg_core::PeerId;
+use wg_nal::wg_core::config::InterfaceAddress;
+use wg_nal::{
+    Drbg, EmbassyTime, EmbassyUdp, EndpointName, Family, Handle, Identity, Interface, Resources,
+    Timestamps, stack_config,
+};
+
+/// The largest IP packet in esp-radio's default frame of 1492 bytes, which counts the Ethernet
+/// header. With `ESP_RADIO_CONFIG_WIFI_MTU=1514` it is [`ETHERNET_IP_MTU`].
+pub const WIFI_IP_MTU: u16 = 1478;
+
+/// The largest IP packet on Ethernet.
+pub const ETHERNET_IP_MTU: u16 = 1500;
+
+/// Datagrams that the socket under the tunnel holds in each direction.
+const DATAGRAMS: usize = 4;
+const SOCKET_LEN: usize = DATAGRAMS * ETHERNET_IP_MTU as usize;
+
+/// The memory of a tunnel and of the stack in it, for a `static`.
+///
+/// `PEERS`, `ROUTES` (their allowed IPs) and `MTU` are those of [`Resources`]; `SOCKETS` are the
+/// sockets of the stack in the tunnel, of which DNS takes one.
+///
+/// | | bytes |
+/// | --- | --- |
+/// | [`Resources`]: eight packets of 1420 bytes, the engine | about 14 000, and 2 200 a peer |
+/// | the socket under the tunnel, both directions | 12 000 |
+/// | the stack in the tunnel | about 200 a socket, and its tables |
+pub struct Memory<
+    const PEERS: usize = 1,
+    const ROUTES: usize = 2,
+    const SOCKETS: usize = 4,
+    const MTU: usize = 1420,
+> {
+    tunnel: Resources<'static, PEERS, ROUTES, MTU>,
+    inside: StackResources<SOCKETS>,
+    socket: Option<UdpSocket<'static>>,
+    metadata: [[PacketMetadata; DATAGRAMS]; 2],
+    datagrams: [[u8; SOCKET_LEN]; 2],
+}
+
+impl<const PEERS: usize, const ROUTES: usize, const SOCKETS: usize, const MTU: usize>
+    Memory<PEERS, ROUTES, SOCKETS, MTU>
+{
+    /// Blank memory.
+    pub const fn new() -> Self {
+        Self {
+            tunnel: Resources::new(),
+            inside: StackResources::new(),
+            socket: None,
+            metadata: [[PacketMetadata::EMPTY; DATAGRAMS]; 2],
+            datagrams: [[0; SOCKET_LEN]; 2],
+        }
+    }
+}
+
+/// What a tunnel takes of the board.
+pub struct Board<C> {
+    /// The stack outside: of Wi-Fi or Ethernet. It need not be up yet. Its memory needs room for
+    /// two sockets: the tunnel's own, and DNS.
+    pub underlay: Stack<'static>,
+    /// Its largest IP packet: [`WIFI_IP_MTU`], [`ETHERNET_IP_MTU`]. embassy-net loses what is
+    /// longer than its driver's frames without a word.
+    pub ip_mtu: u16,
+    /// Seeded from the hardware: [`Entropy::drbg`](crate::Entropy::drbg).
+    pub rng: Drbg,
+    /// Timestamps: [`Persistent`](wg_nal::Persistent) over a [`store`](crate::store).
+    pub clock: C,
+}
+
+/// A tunnel that was begun, and does nothing until its runner runs.
+pub struct Tunnel<C, const PEERS: usize = 1> {
+    /// The stack in the tunnel, an ordinary one: for sockets, and for every client that takes
+    /// them. Its link is up while there is a session.
+    pub inside: Stack<'static>,
+    /// Control, and what happens: sessions, refusals with reasons, counters.
+    pub handle: Handle<'static, EmbassyTime>,
+    /// What does the work.
+    pub runner: Runner<C, PEERS>,
+}
+
+/// Does the work of a tunnel: [`Self::run`].
+pub struct Runner<C, const PEERS: usize = 1> {
+    tunnel: wg_nal::Runner<'static, EmbassyUdp<'static, 'static>, Drbg, C, EmbassyTime>,
+    inside: embassy_net::Runner<'static, Interface<'static>>,
+    handle: Handle<'static, EmbassyTime>,
+    underlay: Stack<'static>,
+    names: [Option<(PeerId, EndpointName<'static>)>; PEERS],
+}
+
+impl<C: Timestamps, const PEERS: usize> Runner<C, PEERS> {
+    /// Runs the tunnel and the stack in it until [`Handle::stop`], and keeps endpoints where
+    /// their names say they are. Spawn it, or join it with what uses the tunnel.
+    ///
+    /// The future may be dropped, and run again; so may a tunnel that was stopped. Each time
+    /// names are resolved anew.
+    pub async fn run(&mut self) {
+        let Self { tunnel, inside, handle, underlay, names } = self;
+        let dns = DnsSocket::new(*underlay);
+        let resolve = async |name: &mut Option<(PeerId, EndpointName<'static>)>| {
+            if let Some((peer, name)) = name {
+                handle.keep_resolved(*peer, name, &dns).await;
+            }
+        };
+        let names = async {
+            join_array(names.each_mut().map(resolve)).await;
+            // What has nothing to resolve goes on.
+            core::future::pending::<()>().await;
+        };
+        select3(tunnel.run(), inside.run(), names).await;
+    }
+
+    /// The clock of timestamps, to ask how it stands.
+    pub fn clock(&mut self) -> &mut C {
+        self.tunnel.clock()
+    }
+
+    /// The random generator, to be given fresh entropy.
+    pub fn rng(&mut self) -> &mut Drbg {
+        self.tunnel.rng()
+    }
+}
+
+/// Begins a tunnel with five arguments, after the memory and the board: as in the Arduino
+/// library that such boards used before. [`Handle::begin`] says what they are.
+///
+/// # Errors
+/// See [`BeginError`].
+pub fn begin<C: Timestamps, const P: usize, const R: usize, const S: usize, const MTU: usize>(
+    memory: &'static mut Memory<P, R, S, MTU>,
+    board: Board<C>,
+    local_ip: IpAddr,
+    private_key: &str,
+    endpoint: &'static str,
+    public_key: &str,
+    port: u16,
+) -> Result<Tunnel<C, P>, BeginError> {
+    let parts = Parts::new(memory, board, 0)?;
+    let begun = parts.handle.begin(local_ip, private_key, endpoint, public_key, port)?;
+    let mut names = [const { None }; P];
+    if let Some(name) = names.first_mut() {
+        *name = Some((begun.peer, begun.endpoint));
+    }
+    Ok(parts.finish([begun.address], &[], names))
+}
+
+/// Begins a tunnel from the text of a wg-quick file, which may stand in flash:
+/// [`read_text`](crate::read_text).
+///
+/// Keys, peers, `ListenPort`, `Address` (the first of each family), `MTU` and `DNS` are obeyed.
+/// A `PrivateKey` that is all zero (43 times `A`, and `=`) stands for the board's own, which is
+/// `identity`: so a text without any secret of the board's will do.
+///
+/// # Errors
+/// See [`BeginError`].
+pub fn begin_config<
+    C: Timestamps,
+    const P: usize,
+    const R: usize,
+    const S: usize,
+    const MTU: usize,
+>(
+    memory: &'static mut Memory<P, R, S, MTU>,
+    board: Board<C>,
+    text: &'static str,
+    identity: Option<&Identity>,
+) -> Result<Tunnel<C, P>, BeginError> {
+    let config = wg_nal::wg_core::config::Config::parse(text)
+        .map_err(|error| BeginError::Tunnel(wg_nal::BeginError::Config(error)))?;
+    if config.addresses().next().is_none() {
+        return Err(BeginError::NoAddress);
+    }
+    let own_key = match (config.private_key(), identity) {
+        (None, None) => return Err(BeginError::NoPrivateKey),
+        (None, Some(identity)) => Some(&identity.private_key),
+        (Some(_), _) => None,
+    };
+    let mut parts = Parts::new(memory, board, config.listen_port())?;
+    if let Some(mtu) = config.mtu() {
+        parts.interface.set_mtu(mtu.into()).map_err(|_| BeginError::Mtu(mtu))?;
+    }
+    parts.handle.begin_config(text)?;
+    if own_key.is_some() {
+        parts.handle.set_private_key(own_key);
+    }
+    let mut names = [const { None }; P];
+    let named = config.peers().filter_map(|peer| {
+        let endpoint = peer.endpoint()?;
+        let id = parts.handle.find_peer(&peer.public_key())?;
+        Some((id, EndpointName::new(endpoint.host(), endpoint.port(), Family::V6)))
+    });
+    for (place, name) in names.iter_mut().zip(named) {
+        *place = Some(name);
+    }
+    let mut servers = [IpAddr::from([0; 4]); 3];
+    let count = servers.iter_mut().zip(config.dns_servers()).map(|(to, ip)| *to = ip).count();
+    Ok(parts.finish(config.addresses(), servers.get(..count).unwrap_or_default(), names))
+}
+
+/// A tunnel without a stack in it.
+struct Parts<C, const SOCKETS: usize> {
+    interface: Interface<'static>,
+    handle: Handle<'static, EmbassyTime>,
+    tunnel: wg_nal::Runner<'static, EmbassyUdp<'static, 'static>, Drbg, C, EmbassyTime>,
+    inside: &'static mut StackResources<SOCKETS>,
+    underlay: Stack<'static>,
+    seed: u64,
+}
+
+impl<C: Timestamps, const SOCKETS: usize> Parts<C, SOCKETS> {
+    fn new<const P: usize, const R: usize, const MTU: usize>(
+        memory: &'static mut Memory<P, R, SOCKETS, MTU>,
+        board: Board<C>,
+        port: u16,
+    ) -> Result<Self, BeginError> {
+        let Board { underlay, ip_mtu, mut rng, clock } = board;
+        let Memory { tunnel, inside, socket, metadata, datagrams } = memory;
+        let [rx_meta, tx_meta] = metadata;
+        let [rx, tx] = datagrams;
+        let socket = socket.insert(UdpSocket::new(underlay, rx_meta, rx, tx_meta, tx));
+        socket.bind(port).map_err(BeginError::Port)?;
+        let seed = wg_nal::rand_core::Rng::next_u64(&mut rng);
+        let outside = EmbassyUdp::new(socket, ip_mtu);
+        let (interface, handle, tunnel) = wg_nal::new(tunnel, outside, rng, clock, EmbassyTime);
+        Ok(Self { interface, handle, tunnel, inside, underlay, seed })
+    }
+
+    fn finish<const P: usize>(
+        self,
+        addresses: impl IntoIterator<Item = InterfaceAddress>,
+        dns_servers: &[IpAddr],
+        names: [Option<(PeerId, EndpointName<'static>)>; P],
+    ) -> Tunnel<C, P> {
+        let Self { interface, handle, tunnel, inside, underlay, seed } = self;
+        let mut config = stack_config(addresses);
+        // The stack asks those of a family that it has an address of. More than three do not
+        // fit, and three were taken.
+        for server in dns_servers {
+            match (server, &mut config.ipv4, &mut config.ipv6) {
+                (IpAddr::V4(ip), ConfigV4::Static(v4), _) => drop(v4.dns_servers.push(*ip)),
+                (IpAddr::V6(ip), _, ConfigV6::Static(v6)) => drop(v6.dns_servers.push(*ip)),
+                _ => {}
+            }
+        }
+        let (stack, inside) = embassy_net::new(interface, config, inside, seed);
+        let runner = Runner { tunnel, inside, handle, underlay, names };
+        Tunnel { inside: stack, handle, runner }
+    }
+}
+
+/// Why there is no tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum BeginError {
+    /// The settings: a key, an endpoint, a line of the configuration.
+    Tunnel(wg_nal::BeginError),
+    /// The configuration has no `Address`.
+    NoAddress,
+    /// The configuration's `PrivateKey` is all zero, and no identity was given.
+    NoPrivateKey,
+    /// [`Memory`] has no room for packets of the configuration's `MTU`.
+    Mtu(u16),
+    /// embassy-net did not bind the tunnel's own port.
+    Port(BindError),
+}
+
+impl fmt::Display for BeginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tunnel(error) => error.fmt(f),
+            Self::NoAddress => f.write_str("the configuration has no Address in [Interface]"),
+            Self::NoPrivateKey => {
+                f.write_str("PrivateKey is all zero, and the board has no key of its own")
+            }
+            Self::Mtu(mtu) => write!(f, "no room for packets of {mtu} bytes: lessen MTU"),
+            Self::Port(error) => write!(f, "the tunnel's port cannot be bound: {error:?}"),
+        }
+    }
+}
+
+impl core::error::Error for BeginError {}
+
+impl From<wg_nal::BeginError> for BeginError {
+    fn from(error: wg_nal::BeginError) -> Self {
+        Self::Tunnel(error)
+    }
+}

@@ -1,0 +1,55 @@
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
+//! A WireGuard tunnel on Espressif's chips, bare metal, with esp-hal.
+//!
+//! [`wg_nal`] is the tunnel; this crate is what it takes from such a chip, and one call that
+//! puts it together over a stack of embassy-net: over Wi-Fi (esp-radio), or over Ethernet.
+//!
+//! ```no_run
+//! # #[cfg(any())] // the names of the chip's crates are not known here
+//! # async fn firmware() {
+//! static MEMORY: StaticCell<Memory> = StaticCell::new();
+//!
+//! let mut entropy = wg_esp_hal::trng(&wifi_controller)?;    // or a `TrngSource`
+//! let [text, records] = wg_esp_hal::split(partition)?;       // of the flash
+//! let config = wg_esp_hal::read_text(&mut flash, text, TEXT.init([0; TEXT_LEN]))?;
+//! let clock = Persistent::new(|| wg_esp_hal::unix_time(&rtc), wg_esp_hal::store(flash, records)?);
+//! let board = Board { underlay: wifi, ip_mtu: WIFI_IP_MTU, rng: entropy.drbg()?, clock };
+//! let mut tunnel = begin_config(MEMORY.init(Memory::new()), board, config, None)?;
+//! join(tunnel.runner.run(), application(tunnel.inside)).await;
+//! # }
+//! ```
+//!
+//! `examples/uptime-post-esp` is the whole of it, for ESP32, S2, S3, C3 and C6.
+//!
+//! | What | Where it comes from |
+//! | --- | --- |
+//! | datagrams | a stack of embassy-net, outside the tunnel: [`Board::underlay`] |
+//! | memory | the caller's [`Memory`], in a `static`; there is no allocator in here |
+//! | randomness | `Trng`, with what makes it random held as long as it: [`Entropy`] |
+//! | monotonic time | embassy-time, whose driver esp-rtos is |
+//! | the time of day | the chip's RTC, if anybody set it: `unix_time`; it is never needed |
+//! | timestamps over reboots, the private key | flash: [`store`] |
+//! | the configuration | the text of a wg-quick file in flash: [`read_text`] |
+//!
+//! On a host the crate is whole but for what touches a register: `trng`, `unix_time` and
+//! `set_unix_time` are for `target_os = "none"`.
+
+mod begin;
+#[cfg(all(target_os = "none", any(target_arch = "riscv32", target_arch = "xtensa")))]
+mod chip;
+mod entropy;
+mod flash;
+
+pub use begin::{
+    BeginError, Board, ETHERNET_IP_MTU, Memory, Runner, Tunnel, WIFI_IP_MTU, begin, begin_config,
+};
+#[cfg(all(target_os = "none", any(target_arch = "riscv32", target_arch = "xtensa")))]
+pub use chip::{set_unix_time, trng, unix_time};
+pub use entropy::Entropy;
+pub use flash::{PAGE, PartitionTooSmall, TEXT_LEN, TextError, read_text, split, store};
+
+pub use embassy_embedded_hal::adapter::BlockingAsync;
+/// The tunnel.
+pub use wg_nal;

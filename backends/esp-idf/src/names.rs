@@ -1,0 +1,199 @@
+//! Endpoints by name, looked up without holding up anything.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use wg_core::{Instant, PeerId};
+
+use crate::outbound::Outbound;
+use crate::settings::Host;
+
+/// Between two questions: two tries of a handshake come out of each answer.
+const INTERVAL: Duration = Duration::from_secs(12);
+/// Of the thread that asks: lwIP's resolver keeps its buffers elsewhere.
+const STACK_SIZE: usize = if cfg!(target_os = "espidf") { 6 * 1024 } else { 64 * 1024 };
+
+/// How a name becomes addresses.
+pub(crate) type Resolve = fn(&Host) -> io::Result<Vec<SocketAddr>>;
+
+/// The system's resolver. It blocks, for as long as it likes.
+pub(crate) fn system(host: &Host) -> io::Result<Vec<SocketAddr>> {
+    Ok((host.name.as_str(), host.port).to_socket_addrs()?.collect())
+}
+
+/// The peers that are known by name, and a thread that asks for one name at a time.
+pub(crate) struct Names {
+    entries: Vec<Entry>,
+    resolve: Resolve,
+    answers: Receiver<(PeerId, io::Result<Vec<SocketAddr>>)>,
+    /// Kept, so that the other end never sees it closed.
+    answer: Sender<(PeerId, io::Result<Vec<SocketAddr>>)>,
+    is_asking: bool,
+    next: Instant,
+}
+
+struct Entry {
+    peer: PeerId,
+    host: Host,
+    /// The address that was tried last; the next answer begins behind it.
+    tried: Option<SocketAddr>,
+}
+
+/// What came of a question.
+pub(crate) enum Answer {
+    /// Try this place.
+    Try(PeerId, SocketAddr),
+    /// There is no answer; it is asked again.
+    Failed(PeerId, String, io::Error),
+}
+
+impl Names {
+    pub(crate) fn new(resolve: Resolve) -> Self {
+        let (answer, answers) = channel();
+        let (entries, next) = (Vec::new(), Instant::ZERO);
+        Self { entries, resolve, answers, answer, is_asking: false, next }
+    }
+
+    /// Looks this name up from now on, whenever the peer is in need.
+    pub(crate) fn add(&mut self, peer: PeerId, host: Host) {
+        self.entries.retain(|entry| entry.peer != peer);
+        self.entries.push(Entry { peer, host, tried: None });
+        self.next = Instant::ZERO;
+    }
+
+    /// Stops looking for this peer.
+    pub(crate) fn forget(&mut self, peer: PeerId) {
+        self.entries.retain(|entry| entry.peer != peer);
+    }
+
+    /// When to call [`poll`](Self::poll) again, an answer aside.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        (!self.entries.is_empty() && !self.is_asking).then_some(self.next)
+    }
+
+    /// Fetches an answer, and asks the next question when a peer is in need and it is time.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        outbound: &Arc<Outbound>,
+        is_in_need: impl Fn(PeerId) -> bool,
+    ) -> Option<Answer> {
+        if let Ok((peer, answer)) = self.answers.try_recv() {
+            self.is_asking = false;
+            let entry = self.entries.iter_mut().find(|entry| entry.peer == peer)?;
+            return Some(match answer {
+                Ok(addresses) => match entry.turn(&addresses) {
+                    Some(address) => Answer::Try(peer, address),
+                    None => Answer::Failed(
+                        peer,
+                        entry.host.to_string(),
+                        io::Error::other("the name has no address"),
+                    ),
+                },
+                Err(error) => Answer::Failed(peer, entry.host.to_string(), error),
+            });
+        }
+        if self.is_asking || now < self.next {
+            return None;
+        }
+        self.next = now.saturating_add(INTERVAL);
+        // In turn, so that one that cannot be found holds up no other.
+        let asked = self.entries.iter().position(|entry| is_in_need(entry.peer))?;
+        let entry = self.entries.remove(asked);
+        let (peer, host) = (entry.peer, entry.host.clone());
+        self.entries.push(entry);
+        let (resolve, answer) = (self.resolve, self.answer.clone());
+        let bell = Arc::clone(outbound);
+        let asking = thread::Builder::new().name("wg-names".into()).stack_size(STACK_SIZE).spawn(
+            move || {
+                // A tunnel that was stopped meanwhile needs no answer.
+                let _ = answer.send((peer, resolve(&host)));
+                bell.wake();
+            },
+        );
+        match asking {
+            Ok(_) => {
+                self.is_asking = true;
+                None
+            }
+            Err(error) => {
+                let host = self.entries.last().map(|entry| entry.host.to_string());
+                Some(Answer::Failed(peer, host.unwrap_or_default(), error))
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// The address behind the one that was tried last, which did not answer.
+    fn turn(&mut self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        let behind = self
+            .tried
+            .and_then(|tried| addresses.iter().position(|address| *address == tried))
+            .map_or(0, |position| position + 1);
+        let next = addresses.get(behind).or_else(|| addresses.first()).copied();
+        self.tried = next;
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families_take_turns() {
+        let addresses: Vec<SocketAddr> =
+            ["[2001:db8::1]:1", "192.0.2.1:1"].map(|text| text.parse().unwrap()).to_vec();
+        let peer = {
+            let mut device = wg_core::Device::growing();
+            device.add_peer(&wg_core::PublicKey::from_bytes([1; 32])).unwrap()
+        };
+        let host = Host { name: "both".into(), port: 1 };
+        let mut entry = Entry { peer, host, tried: None };
+        let turns: Vec<_> = (0..3).map(|_| entry.turn(&addresses).unwrap()).collect();
+        assert_eq!(turns, [addresses[0], addresses[1], addresses[0]]);
+        assert_eq!(entry.turn(&[]), None);
+    }
+    #[test]
+    fn a_name_that_is_not_found_for_an_hour_is_found_in_the_next_seconds() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        const PLACE: SocketAddr =
+            SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 51820);
+        let mut names = Names::new(|_| {
+            if ASKED.fetch_add(1, Ordering::SeqCst) < 300 {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            Ok(vec![PLACE])
+        });
+        let peer = {
+            let mut device = wg_core::Device::growing();
+            device.add_peer(&wg_core::PublicKey::from_bytes([1; 32])).unwrap()
+        };
+        names.add(peer, Host { name: "late".into(), port: 51820 });
+        let outbound = Arc::new(Outbound::new(1420).unwrap());
+        let (mut now, mut failures) = (Instant::from_secs(5), 0);
+        loop {
+            match names.poll(now, &outbound, |_| true) {
+                Some(Answer::Failed(_, host, _)) => {
+                    assert_eq!(host, "late:51820");
+                    failures += 1;
+                }
+                Some(Answer::Try(found, place)) => {
+                    assert_eq!((found, place, failures), (peer, PLACE, 300));
+                    break;
+                }
+                None if names.deadline().is_none() => thread::yield_now(),
+                None => now = names.deadline().unwrap(),
+            }
+        }
+        let hour = Instant::from_secs(3600);
+        assert!(now >= hour && now < hour.saturating_add(INTERVAL * 2), "{now:?}");
+    }
+}

@@ -1,0 +1,202 @@
+//! The tunnel as the firmware holds it.
+
+#[cfg(any(target_os = "espidf", wg_host_lwip))]
+use core::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::SeedableRng;
+use wg_core::rand_core::CryptoRng;
+use wg_core::{PublicKey, Tai64nClock};
+
+use crate::engine::{Command, Engine, Inside, Status};
+use crate::error::Error;
+use crate::names::{self, Resolve};
+use crate::outbound::Outbound;
+use crate::settings::{Host, Settings};
+use crate::underlay::Underlay;
+
+/// The stack of the tunnel's thread, in bytes, on ESP-IDF. Builds without optimisation on a
+/// 64-bit machine get more.
+///
+/// The engine's deepest call, a handshake, takes 4 KB of it on RISC-V, the rest is for the log,
+/// lwIP's sockets and lwIP itself, which a packet into the host may run to the end of.
+pub const STACK_SIZE: usize = 12 * 1024;
+
+const STACK: usize = if cfg!(target_os = "espidf") { STACK_SIZE } else { 256 * 1024 };
+
+/// A WireGuard tunnel, running until [`stop`](Self::stop) or until it is dropped.
+///
+/// None of its methods may be called from lwIP's thread, or under lwIP's core lock: the
+/// tunnel's thread may need it before it answers.
+#[derive(Debug)]
+pub struct Tunnel {
+    outbound: Arc<Outbound>,
+    commands: Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tunnel {
+    /// Starts a tunnel with one peer that all of IPv4 goes through, with the arguments that the
+    /// Arduino library takes, in its order.
+    ///
+    /// It returns at once: neither the endpoint's name nor the time need to be known. Handshakes
+    /// wait until SNTP has set the clock, see [`sntp_clock`](crate::sntp_clock).
+    ///
+    /// # Errors
+    /// See [`start`](Self::start).
+    #[cfg(any(target_os = "espidf", wg_host_lwip))]
+    pub fn begin(
+        local_ip: IpAddr,
+        private_key: &str,
+        endpoint_address: &str,
+        public_key: &str,
+        endpoint_port: u16,
+    ) -> Result<Self, Error> {
+        let settings =
+            Settings::new(local_ip, private_key, endpoint_address, public_key, endpoint_port)?;
+        Self::start(settings, crate::sntp_clock(), random()?)
+    }
+
+    /// Starts a tunnel whose inside is a lwIP interface.
+    ///
+    /// # Errors
+    /// Nothing is left behind by one. A tunnel that runs already goes on: beginning it twice is
+    /// [`Error::Netif`] with [`AddressInUse`](crate::AddError::AddressInUse).
+    #[cfg(any(target_os = "espidf", wg_host_lwip))]
+    pub fn start(
+        settings: Settings,
+        clock: impl Tai64nClock + Send + 'static,
+        rng: impl CryptoRng + Send + 'static,
+    ) -> Result<Self, Error> {
+        Self::start_with(settings, clock, rng, |settings, outbound| {
+            crate::Netif::add(settings, outbound).map_err(Error::Netif)
+        })
+    }
+
+    /// Starts a tunnel with another inside than lwIP's, which `inside` makes: it puts packets
+    /// for the tunnel into the [`Outbound`].
+    ///
+    /// # Errors
+    /// Those of `inside`, and of opening sockets and threads.
+    pub fn start_with<I: Inside + 'static>(
+        settings: Settings,
+        clock: impl Tai64nClock + Send + 'static,
+        rng: impl CryptoRng + Send + 'static,
+        inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        Self::spawn(settings, Box::new(clock), Box::new(rng), names::system, inside)
+    }
+
+    fn spawn<I: Inside + 'static>(
+        settings: Settings,
+        clock: Box<dyn Tai64nClock + Send>,
+        rng: Box<dyn CryptoRng + Send>,
+        resolve: Resolve,
+        inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let outbound = Arc::new(Outbound::new(settings.mtu).map_err(Error::Wake)?);
+        let (commands, orders) = channel();
+        let (started, starting) = sync_channel(1);
+        let queue = Arc::clone(&outbound);
+        // All of it in the thread: the caller's stack may be too small for an X25519.
+        let work = move || {
+            let made = Engine::new(&settings, Arc::clone(&queue), clock, rng, resolve)
+                .and_then(|engine| Ok((engine, inside(&settings, queue)?)));
+            // The private key is in its place, and in no other.
+            drop(settings);
+            match made {
+                Ok((engine, mut inside)) => {
+                    let _ = started.send(Ok(()));
+                    engine.run(&mut inside, &orders);
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("wireguard".into())
+            .stack_size(STACK)
+            .spawn(work)
+            .map_err(Error::Thread)?;
+        let mut tunnel = Self { outbound, commands, thread: Some(thread) };
+        match starting.recv() {
+            Ok(Ok(())) => Ok(tunnel),
+            Ok(Err(error)) => {
+                tunnel.stop();
+                Err(error)
+            }
+            Err(_) => Err(Error::Stopped),
+        }
+    }
+
+    /// Ends the tunnel: the thread has ended, the interface is gone, what it changed in lwIP is
+    /// as before, sockets are closed and keys are wiped when it returns. Twice is once.
+    ///
+    /// It takes as long as what the thread does right now, a handshake at most. Connections
+    /// through the tunnel are aborted.
+    pub fn stop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = self.commands.send(Command::Stop);
+            self.outbound.wake();
+            // It does not panic; if it did, it has ended all the same.
+            let _ = thread.join();
+        }
+    }
+
+    /// The tunnel as it is now: sessions, counters, and the reason when there is no handshake.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn status(&self) -> Result<Status, Error> {
+        self.ask(Command::Status)
+    }
+
+    /// Has the tunnel's datagrams go by another way from now on. Sessions go on: the peer learns
+    /// the new address from the next datagram.
+    ///
+    /// # Errors
+    /// [`Error::Underlay`]: it is as before. [`Error::Stopped`].
+    pub fn set_underlay(&self, underlay: Underlay) -> Result<(), Error> {
+        self.ask(|answer| Command::SetUnderlay(underlay, answer))?
+    }
+
+    /// Says where a peer is: a name, or an address. An unknown peer is ignored.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn set_endpoint(&self, peer: PublicKey, host: Host) -> Result<(), Error> {
+        self.ask(|answer| Command::SetEndpoint(peer, host, answer))
+    }
+
+    fn ask<A>(&self, command: impl FnOnce(SyncSender<A>) -> Command) -> Result<A, Error> {
+        let (answer, answers): (_, Receiver<A>) = sync_channel(1);
+        if self.thread.is_none() {
+            return Err(Error::Stopped);
+        }
+        self.commands.send(command(answer)).map_err(|_| Error::Stopped)?;
+        self.outbound.wake();
+        answers.recv().map_err(|_| Error::Stopped)
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A random source for [`Tunnel::start`]: ChaCha20, seeded once by the hardware's.
+///
+/// On ESP-IDF the hardware's numbers are truly random only while Wi-Fi or Bluetooth is on, or
+/// between `bootloader_random_enable` and `bootloader_random_disable`: call this, and
+/// [`Tunnel::begin`], after the radio has started. It is wiped when it is dropped.
+///
+/// # Errors
+/// [`Error::Random`].
+pub fn random() -> Result<impl CryptoRng + Send + use<>, Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(Error::Random)?;
+    Ok(ChaCha20Rng::from_seed(seed))
+}

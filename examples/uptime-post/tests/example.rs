@@ -1,0 +1,12 @@
+//! The example, as one runs it.
+
+use std::process::Command;
+
+#[test]
+fn posts_arrive_and_the_program_ends() {
+    let output = Command::new(env!("CARGO_BIN_EXE_uptime-post")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("post 3") && said.contains("thanks, 3"), "{said}");
+    assert!(said.contains("tunnel: Up"), "{said}");
+}

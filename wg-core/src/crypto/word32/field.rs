@@ -1,0 +1,272 @@
+//! Numbers modulo 2^255 - 19, in ten limbs of 26 and 25 bits by turns.
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+const MASK_26: i32 = (1 << 26) - 1;
+const MASK_25: i32 = (1 << 25) - 1;
+
+/// A number, not reduced to the smallest.
+///
+/// *Carried*, which is what products and sums of `p` and differences never need to be again:
+/// limbs of 0 to 2^26 - 1 at even and 0 to 2^25 - 1 at odd places; but the second may be 2^8
+/// below or above that. Differences and centred sums have limbs of the same size and either
+/// sign. Products take both.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(super) struct Field([i32; 10]);
+
+impl Field {
+    pub(super) const ZERO: Self = Self([0; 10]);
+    pub(super) const ONE: Self = Self([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+    /// Of 32 bytes, little endian; the highest bit is left out (RFC 7748 section 5).
+    pub(super) fn from_bytes(bytes: &[u8; 32]) -> Self {
+        let mut words = [0; 8];
+        for (to, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+            *to = u32::from_le_bytes(*bytes);
+        }
+        let [w0, w1, w2, w3, w4, w5, w6, w7] = words;
+        words.zeroize();
+        let limbs = [
+            w0,
+            w0 >> 26 | w1 << 6,
+            w1 >> 19 | w2 << 13,
+            w2 >> 13 | w3 << 19,
+            w3 >> 6,
+            w4,
+            w4 >> 25 | w5 << 7,
+            w5 >> 19 | w6 << 13,
+            w6 >> 12 | w7 << 20,
+            w7 >> 6,
+        ];
+        let mut place = 0;
+        Self(limbs.map(|limb| {
+            let mask = if place % 2 == 0 { MASK_26 } else { MASK_25 };
+            place += 1;
+            limb as i32 & mask
+        }))
+    }
+
+    /// Of a carried number: 32 bytes, little endian, the smallest of those that are the same.
+    pub(super) fn to_bytes(&self) -> [u8; 32] {
+        let mut limbs = self.clone();
+        // Whether p has to be taken off, or for a negative second limb added: the carry out
+        // of the number plus 19.
+        let mut carry = 19;
+        let widths = [26, 25].into_iter().cycle();
+        for (limb, width) in limbs.0.iter().zip(widths.clone()) {
+            carry = (limb + carry) >> width;
+        }
+        carry *= 19;
+        for (limb, width) in limbs.0.iter_mut().zip(widths) {
+            *limb += carry;
+            carry = *limb >> width;
+            *limb &= (1 << width) - 1;
+        }
+        let [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9] = limbs.0.map(|limb| limb as u32);
+        let words = [
+            h0 | h1 << 26,
+            h1 >> 6 | h2 << 19,
+            h2 >> 13 | h3 << 13,
+            h3 >> 19 | h4 << 6,
+            h5 | h6 << 25,
+            h6 >> 7 | h7 << 19,
+            h7 >> 13 | h8 << 12,
+            h8 >> 20 | h9 << 6,
+        ];
+        let mut bytes = [0; 32];
+        for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Of two carried numbers, their sum less p, which centres its limbs around 0.
+    #[inline(always)]
+    pub(super) fn set_sum(&mut self, a: &Self, b: &Self) {
+        const P: [i32; 10] = [
+            MASK_26 - 18,
+            MASK_25,
+            MASK_26,
+            MASK_25,
+            MASK_26,
+            MASK_25,
+            MASK_26,
+            MASK_25,
+            MASK_26,
+            MASK_25,
+        ];
+        for (((to, a), b), p) in self.0.iter_mut().zip(&a.0).zip(&b.0).zip(P) {
+            *to = a + b - p;
+        }
+    }
+
+    /// Of two carried numbers.
+    #[inline(always)]
+    pub(super) fn set_difference(&mut self, a: &Self, b: &Self) {
+        for ((to, a), b) in self.0.iter_mut().zip(&a.0).zip(&b.0) {
+            *to = a - b;
+        }
+    }
+
+    /// Exchanges `a` and `b` where every bit of `mask` is set; none may be.
+    #[inline(always)]
+    pub(super) fn swap(mask: i32, a: &mut Self, b: &mut Self) {
+        for (a, b) in a.0.iter_mut().zip(&mut b.0) {
+            let change = (*a ^ *b) & mask;
+            *a ^= change;
+            *b ^= change;
+        }
+    }
+
+    /// The carried product.
+    #[inline(never)]
+    pub(super) fn set_product(&mut self, a: &Self, b: &Self) {
+        let [g0, g1, g2, g3, g4, g5, g6, g7, g8, g9] = b.0;
+        // 2^255 is 19.
+        let [w1, w2, w3, w4, w5] = [19 * g1, 19 * g2, 19 * g3, 19 * g4, 19 * g5];
+        let [w6, w7, w8, w9] = [19 * g6, 19 * g7, 19 * g8, 19 * g9];
+        // Two odd places make one that is twice as high as where their product is added.
+        let [d1, d3, d5, d7] = [2 * g1, 2 * g3, 2 * g5, 2 * g7];
+        let [v1, v3, v5, v7, v9] = [2 * w1, 2 * w3, 2 * w5, 2 * w7, 2 * w9];
+        let f = &a.0;
+        self.0 = carried::<28>([
+            Column::of::<28, 10>(f, [g0, v9, w8, v7, w6, v5, w4, v3, w2, v1]),
+            Column::of::<28, 10>(f, [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]),
+            Column::of::<28, 10>(f, [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]),
+            Column::of::<28, 10>(f, [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]),
+            Column::of::<28, 10>(f, [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]),
+            Column::of::<28, 10>(f, [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]),
+            Column::of::<28, 10>(f, [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]),
+            Column::of::<28, 10>(f, [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]),
+            Column::of::<28, 10>(f, [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]),
+            Column::of::<28, 10>(f, [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]),
+        ]);
+    }
+
+    /// The carried square, `times` over: at least once.
+    #[inline(never)]
+    pub(super) fn set_square(&mut self, a: &Self, times: u32) {
+        self.0 = a.0;
+        for _ in 0..times {
+            self.square();
+        }
+    }
+
+    #[inline(always)]
+    fn square(&mut self) {
+        let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = self.0;
+        let [e0, e1, e2, e3, e4] = [2 * f0, 2 * f1, 2 * f2, 2 * f3, 2 * f4];
+        let [e5, e6, e7] = [2 * f5, 2 * f6, 2 * f7];
+        let [w6, w8] = [19 * f6, 19 * f8];
+        let [w5, w7, w9] = [19 * f5, 19 * f7, 19 * f9];
+        let [v5, v7, v9] = [2 * w5, 2 * w7, 2 * w9];
+        self.0 = carried::<29>([
+            Column::of::<29, 6>(&[f0, e1, e2, e3, e4, f5], [f0, v9, w8, v7, w6, v5]),
+            Column::of::<29, 5>(&[e0, e2, e3, e4, e5], [f1, w9, w8, w7, w6]),
+            Column::of::<29, 6>(&[e0, e1, e3, e4, e5, f6], [f2, f1, v9, w8, v7, w6]),
+            Column::of::<29, 5>(&[e0, e1, e4, e5, e6], [f3, f2, w9, w8, w7]),
+            Column::of::<29, 6>(&[e0, e1, f2, e5, e6, f7], [f4, e3, f2, v9, w8, v7]),
+            Column::of::<29, 5>(&[e0, e1, e2, e6, e7], [f5, f4, f3, w9, w8]),
+            Column::of::<29, 6>(&[e0, e1, e2, f3, e7, f8], [f6, e5, f4, e3, v9, w8]),
+            Column::of::<29, 5>(&[e0, e1, e2, e3, 2 * f8], [f7, f6, f5, f4, w9]),
+            Column::of::<29, 6>(&[e0, e1, e2, e3, f4, f9], [f8, e7, f6, e5, f4, v9]),
+            Column::of::<29, 5>(&[e0, e1, e2, e3, e4], [f9, f8, f7, f6, f5]),
+        ]);
+    }
+
+    /// `a` + 121666 `b`, carried.
+    #[inline(never)]
+    pub(super) fn set_sum_with_121666_times(&mut self, a: &Self, b: &Self) {
+        let mut carry = 0;
+        let widths = [26, 25].into_iter().cycle();
+        for (((to, a), b), width) in self.0.iter_mut().zip(&a.0).zip(&b.0).zip(widths) {
+            let high = high_word(121_666 << (32 - width), *b);
+            let low = b.wrapping_mul(121_666) & ((1 << width) - 1);
+            let sum = a + low + carry;
+            *to = sum & ((1 << width) - 1);
+            carry = high + (sum >> width);
+        }
+        let [first, second, ..] = &mut self.0;
+        *first += 19 * carry;
+        *second += *first >> 26;
+        *first &= MASK_26;
+    }
+}
+
+/// A sum of products, in two words that need no carry between them: the sum modulo 2^32, and
+/// the sum of each product's multiples of 2^SHIFT.
+///
+/// A processor without a carry flag has to compare for a carry, and the compiler for Xtensa
+/// branches on it. What `lo` holds above `hi` is below 2^SHIFT for each product: so it is whole
+/// for up to 2^(32 - SHIFT) - 1 products of a sum within 2^(31 + SHIFT).
+#[derive(Clone, Copy)]
+struct Column {
+    lo: u32,
+    hi: i32,
+}
+
+impl Column {
+    /// Every x is below 2^(SHIFT - 1), of either sign.
+    #[inline(always)]
+    fn of<const SHIFT: u32, const N: usize>(x: &[i32; N], y: [i32; N]) -> Self {
+        let mut sum = Self { lo: 0, hi: 0 };
+        for (x, y) in x.iter().zip(y) {
+            sum.lo = sum.lo.wrapping_add(x.wrapping_mul(y) as u32);
+            sum.hi = sum.hi.wrapping_add(high_word(x << (32 - SHIFT), y));
+        }
+        sum
+    }
+
+    /// The multiples of 2^WIDTH in a column of a sum within 2^(31 + WIDTH).
+    #[inline(always)]
+    fn carry<const SHIFT: u32, const WIDTH: u32>(self) -> i32 {
+        let rest = self.lo.wrapping_sub((self.hi as u32) << SHIFT);
+        (self.hi << (SHIFT - WIDTH)).wrapping_add((rest >> WIDTH) as i32)
+    }
+
+    #[inline(always)]
+    fn plus_carry_of<const SHIFT: u32, const WIDTH: u32>(self, before: Self) -> Self {
+        let carry = before.carry::<SHIFT, WIDTH>();
+        Self {
+            lo: self.lo.wrapping_add(carry as u32),
+            hi: self.hi.wrapping_add(before.hi >> WIDTH),
+        }
+    }
+}
+
+/// The carried number of ten columns.
+#[inline(always)]
+fn carried<const SHIFT: u32>(columns: [Column; 10]) -> [i32; 10] {
+    let [c0, c1, c2, c3, c4, c5, c6, c7, c8, c9] = columns;
+    let c1 = c1.plus_carry_of::<SHIFT, 26>(c0);
+    let c2 = c2.plus_carry_of::<SHIFT, 25>(c1);
+    let c3 = c3.plus_carry_of::<SHIFT, 26>(c2);
+    let c4 = c4.plus_carry_of::<SHIFT, 25>(c3);
+    let c5 = c5.plus_carry_of::<SHIFT, 26>(c4);
+    let c6 = c6.plus_carry_of::<SHIFT, 25>(c5);
+    let c7 = c7.plus_carry_of::<SHIFT, 26>(c6);
+    let c8 = c8.plus_carry_of::<SHIFT, 25>(c7);
+    let c9 = c9.plus_carry_of::<SHIFT, 26>(c8);
+    // 10 products within 2^51, and a carry: within 2^30.
+    let carry = c9.carry::<SHIFT, 25>();
+    let first = (c0.lo as i32 & MASK_26) + 19 * (carry & MASK_26);
+    let second = (c1.lo as i32 & MASK_25) + 19 * (carry >> 26) + (first >> 26);
+    [
+        first & MASK_26,
+        second,
+        c2.lo as i32 & MASK_26,
+        c3.lo as i32 & MASK_25,
+        c4.lo as i32 & MASK_26,
+        c5.lo as i32 & MASK_25,
+        c6.lo as i32 & MASK_26,
+        c7.lo as i32 & MASK_25,
+        c8.lo as i32 & MASK_26,
+        c9.lo as i32 & MASK_25,
+    ]
+}
+
+/// The product's upper word.
+#[inline(always)]
+fn high_word(x: i32, y: i32) -> i32 {
+    ((i64::from(x) * i64::from(y)) >> 32) as i32
+}

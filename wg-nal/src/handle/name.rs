@@ -1,0 +1,88 @@
+//! A peer whose endpoint is a name.
+
+use wg_core::{Connection, PeerId, Refusal};
+
+use super::Handle;
+use crate::monotonic::Monotonic;
+use crate::resolve::EndpointName;
+
+impl<T: Monotonic> Handle<'_, T> {
+    /// Tells a name how handshakes with its peer go: whether its address is to be asked for
+    /// again.
+    pub fn tell_name(&self, peer: PeerId, name: &mut EndpointName<'_>) {
+        let Some(status) = self.status(peer) else { return };
+        match status.connection {
+            Connection::Up => name.reached(),
+            Connection::Blocked(Refusal::Unanswered) => {
+                name.unanswered(self.time.now(), status.endpoint);
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps a peer's endpoint where a name says it is: asks at once, and again while handshakes
+    /// go unanswered, for IPv6 and IPv4 by turns.
+    ///
+    /// Run it beside the runner, never in its way: a query takes as long as the stack's DNS
+    /// takes. It ends when the peer is removed, and for an address in place of a name at once.
+    /// Dropping it is safe.
+    #[cfg(feature = "embedded-nal-async")]
+    pub async fn keep_resolved<D: embedded_nal_async::Dns>(
+        &self,
+        peer: PeerId,
+        name: &mut EndpointName<'_>,
+        dns: &D,
+    ) {
+        use core::future::{pending, poll_fn};
+        use core::pin::pin;
+        use core::task::Poll;
+        use embassy_futures::select::select;
+
+        if let Some(endpoint) = name.literal() {
+            self.set_endpoint(peer, endpoint);
+            return;
+        }
+        while self.status(peer).is_some() {
+            if let Some(endpoint) = crate::resolve::resolve(name, dns, || self.time.now()).await {
+                debug!("{} is {}", name.host(), endpoint);
+                self.set_endpoint(peer, endpoint);
+            }
+            self.tell_name(peer, name);
+            let deadline = name.deadline();
+            let mut registered = false;
+            // A wake-up that was for somebody else costs a look.
+            let news = poll_fn(|cx| {
+                if core::mem::replace(&mut registered, true) {
+                    return Poll::Ready(());
+                }
+                self.shared.borrow_mut().waiting.handshake.register(cx);
+                Poll::Pending
+            });
+            let timer = async {
+                match deadline {
+                    Some(at) => self.time.delay_until(at).await,
+                    None => pending().await,
+                }
+            };
+            select(news, pin!(timer)).await;
+        }
+    }
+
+    /// Asks an embedded-nal stack for what is due, and does not wait for the answer: call it as
+    /// often as [`Tunnel::poll`](crate::Tunnel::poll).
+    #[cfg(feature = "embedded-nal")]
+    pub fn poll_resolved<D: embedded_nal::Dns>(
+        &self,
+        peer: PeerId,
+        name: &mut EndpointName<'_>,
+        dns: &mut D,
+    ) {
+        if name.literal().is_some() {
+            return;
+        }
+        self.tell_name(peer, name);
+        if let Some(endpoint) = crate::resolve::poll_resolve(name, dns, self.time.now()) {
+            self.set_endpoint(peer, endpoint);
+        }
+    }
+}

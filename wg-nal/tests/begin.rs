@@ -1,0 +1,279 @@
+//! A whole tunnel in one call, and endpoints that are names.
+
+mod virtual_network;
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use virtual_network::{Clock, Network, Seeded, Simulation, Socket};
+use wg_core::{AddPeerError, ClockUnavailable, PrivateKey, Refusal, Tai64n, Tai64nClock};
+use wg_nal::{
+    BeginError, Handle, Interface, PeerError, Persistent, Record, Resources, Runner, Standing,
+    Store, Timestamps,
+};
+
+/// A clock that may not be set.
+#[derive(Clone, Default)]
+struct Wall(Rc<Cell<Option<Tai64n>>>);
+
+impl Tai64nClock for Wall {
+    fn next(&mut self) -> Result<Tai64n, ClockUnavailable> {
+        let now = self.0.get().ok_or(ClockUnavailable::NotSet)?;
+        self.0.set(Some(now.successor()));
+        Ok(now)
+    }
+}
+
+impl Timestamps for Wall {
+    type Error = ();
+
+    fn is_short(&self) -> bool {
+        false
+    }
+
+    async fn reserve(&mut self) -> Result<(), ()> {
+        Ok(())
+    }
+}
+
+struct Board {
+    interface: Interface<'static>,
+    handle: Handle<'static, Clock>,
+    runner: Runner<'static, Socket, Seeded, Wall, Clock>,
+    socket: Socket,
+    wall: Wall,
+}
+
+fn board(network: &Rc<Network>, number: u8) -> Board {
+    let resources = Box::leak(Box::new(Resources::<1, 2, 1420, 4, 4>::new()));
+    let (socket, wall) = (Socket::new(network, number), Wall::default());
+    wall.0.set(Some(Tai64n::from_unix(1_800_000_000, 0)));
+    let rng = Seeded(u64::from(number));
+    let (interface, handle, runner) =
+        wg_nal::new(resources, socket.clone(), rng, wall.clone(), Clock::new(network));
+    Board { interface, handle, runner, socket, wall }
+}
+
+/// The private and the public key of a host, as text.
+fn keys(number: u8) -> (String, String) {
+    let key = PrivateKey::generate(&mut Seeded(1000 + u64::from(number)));
+    let public = key.public_key().to_string();
+    (key.expose_base64().as_str().to_owned(), public)
+}
+
+const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+const SOON: Duration = Duration::from_secs(1);
+
+#[test]
+fn five_arguments_make_a_tunnel() {
+    let network = Network::new();
+    let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    let begun = a.handle.begin(LOCAL, &a_private, "192.0.2.2", &b_public, 51820).unwrap();
+    b.handle.begin(LOCAL, &b_private, "192.0.2.1", &a_public, 51820).unwrap();
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { a.runner.run().await });
+    simulation.spawn(async move { b.runner.run().await });
+    simulation.block_on(SOON, a.handle.wait_link_up());
+    let status = a.handle.status(begun.peer).unwrap();
+    assert_eq!((status.persistent_keepalive, begun.address.cidr()), (25, 32));
+    let _ = (a.interface.mtu(), b.interface.mtu());
+}
+
+#[test]
+fn beginning_again_replaces_the_peer_and_a_mistake_changes_nothing() {
+    let network = Network::new();
+    let a = board(&network, 1);
+    let ((private, own), (_, first), (_, second)) = (keys(1), keys(2), keys(3));
+    a.handle.begin(LOCAL, &private, "192.0.2.2", &first, 51820).unwrap();
+    a.handle.begin(LOCAL, &private, "192.0.2.2", &second, 51820).unwrap();
+    let second_key = second.parse().unwrap();
+    assert!(a.handle.find_peer(&first.parse().unwrap()).is_none());
+
+    let begin = |private: &str, host: &str, public: &str| {
+        a.handle.begin(LOCAL, private, host, public, 51820).map(drop).unwrap_err()
+    };
+    assert!(matches!(begin("no key", "192.0.2.2", &first), BeginError::PrivateKey(_)));
+    assert!(matches!(begin(&private, "192.0.2.2", "no key"), BeginError::PublicKey(_)));
+    assert_eq!(begin(&private, "", &first), BeginError::Endpoint);
+    assert_eq!(begin(&private, "a b", &first), BeginError::Endpoint);
+    assert_eq!(begin(&private, "192.0.2.2", &own), BeginError::Peer(AddPeerError::OwnKey));
+    assert!(a.handle.find_peer(&second_key).is_some());
+    assert_eq!(a.handle.public_key().unwrap().to_string(), own);
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_changes_nothing() {
+    let network = Network::new();
+    let a = board(&network, 1);
+    let ((private, _), (_, first), (_, second)) = (keys(1), keys(2), keys(3));
+    let one = format!(
+        "[Interface]\nPrivateKey = {private}\n[Peer]\nPublicKey = {first}\n\
+         AllowedIPs = 10.0.0.0/8\nEndpoint = 192.0.2.2:51820\n"
+    );
+    a.handle.begin_config(&one).unwrap();
+    let known = a.handle.find_peer(&first.parse().unwrap()).unwrap();
+    assert_eq!(a.handle.status(known).unwrap().endpoint, "192.0.2.2:51820".parse().ok());
+
+    let two = format!("{one}[Peer]\nPublicKey = {second}\n");
+    assert_eq!(a.handle.begin_config(&two).unwrap_err(), BeginError::Peer(AddPeerError::Full));
+    let many = one.replace("10.0.0.0/8", "10.0.0.0/8, 10.1.0.0/16, 10.2.0.0/16");
+    assert!(matches!(a.handle.begin_config(&many), Err(BeginError::Routes(_))));
+    let broken = one.replace("Endpoint", "Endpiont");
+    assert!(matches!(a.handle.begin_config(&broken), Err(BeginError::Config(_))));
+    assert_eq!(a.handle.find_peer(&first.parse().unwrap()), Some(known));
+
+    let peer = wg_nal::Peer {
+        public_key: &second.parse().unwrap(),
+        preshared_key: &wg_core::PresharedKey::NONE,
+        endpoint: None,
+        allowed_ips: &[],
+        persistent_keepalive: 0,
+    };
+    assert_eq!(a.handle.set_peer(&peer), Err(PeerError::Peer(AddPeerError::Full)));
+}
+
+#[test]
+fn a_clock_that_is_not_set_is_told_and_the_handshake_follows_it() {
+    let network = Network::new();
+    let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    let begun = a.handle.begin(LOCAL, &a_private, "192.0.2.2", &b_public, 51820).unwrap();
+    b.handle.begin(LOCAL, &b_private, "192.0.2.9", &a_public, 51820).unwrap();
+    let time = a.wall.0.take();
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { a.runner.run().await });
+    simulation.spawn(async move { b.runner.run().await });
+    simulation.run_for(SOON * 30);
+    assert_eq!(a.handle.obstacle(begun.peer), Some(Refusal::ClockNotSet));
+    assert!(network.sent_by(a.socket.address.get()).is_empty());
+    a.wall.0.set(time);
+    simulation.block_on(SOON * 6, a.handle.wait_link_up());
+    assert_eq!(a.handle.obstacle(begun.peer), None);
+}
+
+/// Memory that fails for a while, and forgets nothing.
+#[derive(Clone, Default)]
+struct Memory {
+    failures: Rc<Cell<u32>>,
+    bytes: Rc<RefCell<Option<Vec<u8>>>>,
+}
+
+impl Store for Memory {
+    type Error = &'static str;
+
+    async fn load(&mut self, _: Record, bytes: &mut [u8]) -> Result<bool, &'static str> {
+        if let Some(fewer) = self.failures.get().checked_sub(1) {
+            self.failures.set(fewer);
+            return Err("the flash is asleep");
+        }
+        let kept = self.bytes.borrow();
+        if let Some(kept) = kept.as_deref() {
+            bytes.copy_from_slice(kept);
+        }
+        Ok(kept.is_some())
+    }
+
+    async fn save(&mut self, _: Record, bytes: &[u8]) -> Result<(), &'static str> {
+        *self.bytes.borrow_mut() = Some(bytes.to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn lasting_memory_that_fails_at_first_is_asked_again_and_a_reboot_goes_on_where_it_was() {
+    let network = Network::new();
+    let b = board(&network, 2);
+    let mut b_runner = b.runner;
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    b.handle.begin(LOCAL, &b_private, "192.0.2.9", &a_public, 51820).unwrap();
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { b_runner.run().await });
+    let memory = Memory::default();
+    memory.failures.set(2);
+    for boot in 0..3 {
+        let resources = Box::leak(Box::new(Resources::<1, 2, 1420, 4, 4>::new()));
+        let clock = Persistent::new(|| None, memory.clone());
+        let (_interface, handle, mut runner) = wg_nal::new(
+            resources,
+            Socket::new(&network, 1),
+            Seeded(boot),
+            clock,
+            Clock::new(&network),
+        );
+        handle.begin(LOCAL, &a_private, "192.0.2.2", &b_public, 51820).unwrap();
+        let stopped = handle.clone();
+        simulation.spawn(async move { runner.run().await });
+        simulation.block_on(SOON * 30, handle.wait_link_up());
+        let failed = if boot == 0 { 2 } else { 0 };
+        assert_eq!(handle.counters().reserve_errors, failed);
+        assert_eq!(handle.standing(), Some(Standing::Unanchored));
+        stopped.stop();
+        simulation.run_for(SOON);
+    }
+}
+
+/// Name servers that know one name in each family, from some time on.
+struct Names {
+    v4: Option<IpAddr>,
+    v6: Option<IpAddr>,
+    asked: RefCell<u32>,
+}
+
+impl embedded_nal_async::Dns for Names {
+    type Error = &'static str;
+
+    async fn get_host_by_name(
+        &self,
+        host: &str,
+        family: embedded_nal_async::AddrType,
+    ) -> Result<IpAddr, &'static str> {
+        assert_eq!(host, "gateway.example");
+        *self.asked.borrow_mut() += 1;
+        match family {
+            embedded_nal_async::AddrType::IPv6 => self.v6.ok_or("no such name"),
+            _ => self.v4.ok_or("no such name"),
+        }
+    }
+
+    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, &'static str> {
+        Err("not asked for")
+    }
+}
+
+#[test]
+fn a_name_is_resolved_again_in_the_other_family_while_nobody_answers() {
+    let network = Network::new();
+    let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    let mut begun = a.handle.begin(LOCAL, &a_private, "gateway.example", &b_public, 51820).unwrap();
+    // It calls the wrong address, so that only the name can bring the two together.
+    b.handle.begin(LOCAL, &b_private, "192.0.2.9", &a_public, 51820).unwrap();
+    let names = Names {
+        // Nobody is there.
+        v6: Some("2001:db8::7".parse().unwrap()),
+        v4: Some("192.0.2.2".parse().unwrap()),
+        asked: RefCell::default(),
+    };
+    let asked = |names: &Names| *names.asked.borrow();
+    let names = &names;
+    let handle = a.handle.clone();
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { a.runner.run().await });
+    simulation.spawn(async move {
+        handle.keep_resolved(begun.peer, &mut begun.endpoint, names).await;
+    });
+    simulation.run_for(SOON * 2);
+    let first: SocketAddr = "[2001:db8::7]:51820".parse().unwrap();
+    assert_eq!(a.handle.status(begun.peer).unwrap().endpoint, Some(first));
+    simulation.spawn(async move { b.runner.run().await });
+    simulation.block_on(SOON * 20, a.handle.wait_link_up());
+    let second: SocketAddr = "192.0.2.2:51820".parse().unwrap();
+    assert_eq!(a.handle.status(begun.peer).unwrap().endpoint, Some(second));
+    let before = asked(names);
+    assert_eq!(before, 2);
+    simulation.run_for(SOON * 1000);
+    assert_eq!(asked(names), before, "a session needs no name");
+}

@@ -1,0 +1,277 @@
+//! What every adapter of the underlay does, seen on real loopback sockets and on two stacks of
+//! embassy-net in one process.
+
+mod conformance;
+mod two_stacks;
+
+use std::net::SocketAddr;
+
+use conformance::{Pair, conformance};
+use edge_nal::UdpBind;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
+use two_stacks::{PORT, in_time, over_two_stacks, v4, v6};
+use wg_core::Endpoint;
+use wg_nal::{
+    CancelSafe, Datagrams, EdgeUdp, EmbassyError, EmbassyUdp, UdpBuffers, UdpNalError, UdpPool,
+    UnderlayError,
+};
+
+const LOOPBACK: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+async fn single(local: SocketAddr) -> (SocketAddr, CancelSafe<impl UnconnectedUdp>) {
+    let (local, socket) =
+        std_embedded_nal_async::Stack::default().bind_single(local).await.unwrap();
+    (local, CancelSafe::new(socket, local))
+}
+
+#[test]
+fn embedded_nal_async_conforms() {
+    for local in LOOPBACK {
+        let local: SocketAddr = local.parse().unwrap();
+        in_time(async {
+            let (a, mut alice) = single(local).await;
+            let (b, mut bob) = single(local).await;
+            let pair = Pair { a, b, tells_local: true };
+            conformance(pair, &mut alice, &mut bob).await;
+        });
+    }
+}
+
+/// Bound to no address, a socket learns from each datagram where to reply from.
+///
+/// std-embedded-nal-async 0.4 tells IPv4 addresses with their bytes reversed, and takes them so:
+/// what is seen here is where the reply comes from.
+#[test]
+fn a_reply_leaves_from_the_address_that_was_asked() {
+    for (anywhere, client, addresses) in [
+        ("0.0.0.0", "127.0.0.1:0", &["127.0.0.1", "127.0.0.2", "127.8.0.3"][..]),
+        ("::", "[::1]:0", &["::1"]),
+    ] {
+        let client = std::net::UdpSocket::bind(client).unwrap();
+        let port = {
+            let probe = std::net::UdpSocket::bind((anywhere, 0)).unwrap();
+            probe.local_addr().unwrap().port()
+        };
+        let anywhere = SocketAddr::new(anywhere.parse().unwrap(), port);
+        in_time(async {
+            let stack = std_embedded_nal_async::Stack::default();
+            let socket = stack.bind_multiple(anywhere).await.unwrap();
+            let mut socket = CancelSafe::new(socket, anywhere);
+            let mut buf = [0; 100];
+            for asked in addresses {
+                let asked = SocketAddr::new(asked.parse().unwrap(), port);
+                client.send_to(b"ask", asked).unwrap();
+                let (len, source) = socket.receive(&mut buf).await.unwrap();
+                assert_eq!((len, source.remote), (3, client.local_addr().unwrap()));
+                assert!(asked.is_ipv4() || source.local == Some(asked.ip()), "{source:?}");
+                socket.send(source.into(), b"reply").await.unwrap();
+                assert_eq!(client.recv_from(&mut buf).unwrap(), (5, asked));
+            }
+            // Without a request, the system chooses.
+            let to = Endpoint { remote: client.local_addr().unwrap(), local: None };
+            socket.send(to, b"first").await.unwrap();
+            assert_eq!(client.recv_from(&mut buf).unwrap().0, 5);
+        });
+    }
+}
+
+#[test]
+fn an_endpoint_of_the_other_family_is_an_error() {
+    in_time(async {
+        let (_, mut v4) = single("127.0.0.1:0".parse().unwrap()).await;
+        let to = Endpoint { remote: "[::1]:9".parse().unwrap(), local: None };
+        assert!(matches!(v4.send(to, b"x").await, Err(UnderlayError::OtherFamily)));
+    });
+}
+
+#[test]
+fn the_stacks_error_surfaces() {
+    in_time(async {
+        // Loopback addresses reach nothing else, and port 0 nobody.
+        let remote = "192.0.2.1:0".parse().unwrap();
+        let (_, mut socket) = single("127.0.0.1:0".parse().unwrap()).await;
+        let sent = socket.send(Endpoint { remote, local: None }, b"x").await;
+        assert!(matches!(sent, Err(UnderlayError::Stack(_))), "{sent:?}");
+        let local = "127.0.0.1:0".parse().unwrap();
+        let socket = edge_nal_std::Stack::new().bind(local).await.unwrap();
+        let sent = EdgeUdp::new(socket).send(Endpoint { remote, local: None }, b"x").await;
+        assert!(matches!(sent, Err(UnderlayError::Stack(_))), "{sent:?}");
+    });
+}
+
+#[test]
+fn edge_nal_conforms() {
+    for local in LOOPBACK {
+        in_time(async {
+            let stack = edge_nal_std::Stack::new();
+            let alice = stack.bind(local.parse().unwrap()).await.unwrap();
+            let bob = stack.bind(local.parse().unwrap()).await.unwrap();
+            let a = alice.as_ref().local_addr().unwrap();
+            let b = bob.as_ref().local_addr().unwrap();
+            let pair = Pair { a, b, tells_local: false };
+            conformance(pair, &mut EdgeUdp::new(alice), &mut EdgeUdp::new(bob)).await;
+        });
+    }
+}
+
+/// Buffers of a socket of embassy-net.
+struct Memory {
+    received: [PacketMetadata; 8],
+    received_bytes: [u8; 8 * 1500],
+    sent: [PacketMetadata; 2],
+    sent_bytes: [u8; 2 * 1500],
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self {
+            received: [PacketMetadata::EMPTY; 8],
+            received_bytes: [0; 8 * 1500],
+            sent: [PacketMetadata::EMPTY; 2],
+            sent_bytes: [0; 2 * 1500],
+        }
+    }
+
+    fn socket<'d>(&'d mut self, stack: embassy_net::Stack<'d>) -> UdpSocket<'d> {
+        let Self { received, received_bytes, sent, sent_bytes } = self;
+        UdpSocket::new(stack, received, received_bytes, sent, sent_bytes)
+    }
+}
+
+#[test]
+fn embassy_net_conforms() {
+    for [a, b] in [[v4(1), v4(2)], [v6(1), v6(2)]] {
+        over_two_stacks(1500, true, async |one, two| {
+            let (mut m1, mut m2) = (Memory::new(), Memory::new());
+            let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
+            alice.bind(PORT).unwrap();
+            bob.bind(PORT).unwrap();
+            let pair = Pair { a, b, tells_local: true };
+            let (mut alice, mut bob) = (EmbassyUdp::new(&alice, 1500), EmbassyUdp::new(&bob, 1500));
+            conformance(pair, &mut alice, &mut bob).await;
+        });
+    }
+}
+
+/// esp-radio's default: embassy-net would lose one byte more without an error.
+#[test]
+fn embassy_net_carries_what_the_mtu_says_and_refuses_one_byte_more() {
+    over_two_stacks(1478, true, async |one, two| {
+        let (mut m1, mut m2) = (Memory::new(), Memory::new());
+        let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
+        alice.bind(PORT).unwrap();
+        bob.bind(PORT).unwrap();
+        let (mut alice, mut bob) = (EmbassyUdp::new(&alice, 1478), EmbassyUdp::new(&bob, 1478));
+        for (remote, largest) in [(v4(2), 1450), (v6(2), 1430)] {
+            assert_eq!(alice.largest_datagram(remote.ip()), largest);
+            let to = Endpoint { remote, local: None };
+            alice.send(to, &[7; 1500][..largest]).await.unwrap();
+            let mut buf = [0; 1500];
+            assert_eq!(bob.receive(&mut buf).await.unwrap().0, largest);
+            let refused = alice.send(to, &[7; 1500][..=largest]).await;
+            assert_eq!(refused, Err(UnderlayError::TooLong { largest }));
+        }
+    });
+}
+
+#[test]
+fn embassy_net_with_its_link_down_gives_up_sending_and_does_not_hang() {
+    over_two_stacks(1500, false, async |one, _| {
+        let mut memory = Memory::new();
+        let mut socket = memory.socket(one);
+        let to = Endpoint { remote: v4(2), local: None };
+        let not_bound = EmbassyUdp::new(&socket, 1500).send(to, b"x").await;
+        assert_eq!(not_bound, Err(UnderlayError::Stack(EmbassyError::NotBound)));
+        socket.bind(PORT).unwrap();
+        let mut alice = EmbassyUdp::new(&socket, 1500);
+        // Two datagrams fit into the socket, and eight into the driver, which nobody empties.
+        let mut taken = 0;
+        while alice.send(to, b"x").await == Ok(()) {
+            taken += 1;
+            assert!(taken <= 10);
+        }
+        assert_eq!(taken, 10, "all the room there is");
+        for _ in 0..10 {
+            let full = alice.send(to, b"no room").await;
+            assert_eq!(full, Err(UnderlayError::Stack(EmbassyError::Full)));
+        }
+        let nowhere = Endpoint { remote: "0.0.0.0:1".parse().unwrap(), local: None };
+        let refused = alice.send(nowhere, b"x").await;
+        assert_eq!(refused, Err(UnderlayError::Stack(EmbassyError::NoRoute)));
+    });
+}
+
+/// embassy-net panics when it is given addresses of two families.
+#[test]
+fn embassy_net_is_never_given_addresses_of_two_families() {
+    over_two_stacks(1500, true, async |one, two| {
+        let (mut m1, mut m2) = (Memory::new(), Memory::new());
+        let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
+        alice.bind(v4(1)).unwrap();
+        bob.bind(PORT).unwrap();
+        let refused =
+            EmbassyUdp::new(&alice, 1500).send(Endpoint { remote: v6(2), local: None }, b"x").await;
+        assert_eq!(refused, Err(UnderlayError::OtherFamily));
+        // A stale local address is not used.
+        let to = Endpoint { remote: v4(1), local: Some(v6(2).ip()) };
+        EmbassyUdp::new(&bob, 1500).send(to, b"reply").await.unwrap();
+        let mut buf = [0; 10];
+        let (len, source) = EmbassyUdp::new(&alice, 1500).receive(&mut buf).await.unwrap();
+        assert_eq!((len, source.remote), (5, v4(2)));
+    });
+}
+
+#[test]
+fn udp_nal_carries_a_tunnel() {
+    for [a, b] in [[v4(1), v4(2)], [v6(1), v6(2)]] {
+        over_two_stacks(1500, true, async |one, two| {
+            let (mut m1, mut m2) =
+                (UdpBuffers::<1, 8, 12000>::new(), UdpBuffers::<1, 8, 12000>::new());
+            let (p1, p2) = (UdpPool::new(one, 1500, &mut m1), UdpPool::new(two, 1500, &mut m2));
+            let (alice_at, alice) = p1.nal().bind_single(a).await.unwrap();
+            assert_eq!(alice_at, a);
+            let bob = p2.nal().bind_multiple(b).await.unwrap();
+            let pair = Pair { a, b, tells_local: true };
+            conformance(pair, &mut CancelSafe::new(alice, a), &mut CancelSafe::new(bob, b)).await;
+        });
+    }
+}
+
+#[test]
+fn udp_nals_sockets_return_to_the_pool() {
+    over_two_stacks(1500, true, async |one, two| {
+        let (mut m1, mut m2) = (UdpBuffers::<2, 4, 4000>::new(), UdpBuffers::<1, 4, 4000>::new());
+        let (p1, p2) = (UdpPool::new(one, 1500, &mut m1), UdpPool::new(two, 1500, &mut m2));
+        let (nal, server) = (p1.nal(), p2.nal());
+        let anywhere: SocketAddr = ([0, 0, 0, 0], 0).into();
+        for _ in 0..10 {
+            let (at, mut client) = nal.connect(v4(2)).await.unwrap();
+            assert_eq!(at.ip(), v4(1).ip());
+            let (stranger, mut other) = nal.bind_single(anywhere).await.unwrap();
+            assert_eq!(nal.connect(v4(2)).await.err(), Some(UdpNalError::PoolExhausted));
+            let mut bound = server.bind_multiple(v4(2)).await.unwrap();
+            client.send(b"ask").await.unwrap();
+            let mut buf = [0; 100];
+            let (len, local, remote) = bound.receive_into(&mut buf).await.unwrap();
+            assert_eq!((&buf[..len], local, remote), (&b"ask"[..], v4(2), at));
+            // A stranger's datagram is none of the connection's.
+            let (_, mut third) = {
+                drop(bound);
+                server.bind_single(SocketAddr::new(v4(2).ip(), 9)).await.unwrap()
+            };
+            third.send(SocketAddr::new(v4(2).ip(), 9), at, b"spoof").await.unwrap();
+            third.send(SocketAddr::new(v4(2).ip(), 9), stranger, b"hello").await.unwrap();
+            assert_eq!(other.receive_into(&mut buf).await.unwrap().0, 5);
+            drop(third);
+            let mut bound = server.bind_multiple(v4(2)).await.unwrap();
+            bound.send(v4(2), at, b"the whole reply").await.unwrap();
+            let mut short = [0; 3];
+            assert_eq!(client.receive_into(&mut short).await, Ok(15), "cut, and says so");
+            assert_eq!(&short, b"the");
+            let refused = bound.send(v4(2), at, &[0; 1473]).await;
+            let too_long = UnderlayError::TooLong { largest: 1472 };
+            assert_eq!(refused, Err(UdpNalError::Send(too_long)));
+        }
+    });
+}

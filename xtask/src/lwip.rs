@@ -1,0 +1,159 @@
+//! `cargo xtask lwip`: the tests of wg-esp-idf between sockets of a real lwIP.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::setup::apt::{Release, Suite};
+use crate::setup::{self, Need};
+use crate::workspace::{output_of, root, shown, target_dir};
+
+/// Where lwIP comes from: 2.1.3, which ESP-IDF's own version is made of.
+const SOURCE: Suite = Suite { archive: "Debian", name: "bookworm" };
+
+/// The two ways in which ESP-IDF can configure lwIP, and the macro that tells them apart.
+const CONFIGURATIONS: &[(&str, &[&str])] =
+    &[("pools and a core lock", &["-DWG_POOLS"]), ("malloc and messages to lwIP's thread", &[])];
+
+const FLAGS: &[&str] = &["-g", "-O1", "-fPIC", "-fsanitize=address", "-fno-omit-frame-pointer"];
+
+/// Test wg-esp-idf as an interface of a real lwIP.
+///
+/// Fetches lwIP's source from Debian once (0.8 MB, and a list of 9 MB), builds it with
+/// AddressSanitizer as ESP-IDF configures it, and runs the tests with each configuration.
+/// A use of freed memory, a leak, or a call without lwIP's core lock is a failure.
+#[derive(Args)]
+pub(crate) struct Lwip {}
+
+impl Lwip {
+    pub(crate) fn run(&self) -> Result<()> {
+        setup::require(&[Need::DebianPackages, Need::CCompiler])?;
+        let dir = target_dir().join("lwip");
+        let source = fetch(&dir)?;
+        for (name, macros) in CONFIGURATIONS {
+            println!("lwIP with {name}");
+            let library = build(&dir, &source, macros)?;
+            test(&dir, &library)?;
+        }
+        Ok(())
+    }
+}
+
+fn fetch(dir: &Path) -> Result<PathBuf> {
+    let source = dir.join("source");
+    if !source.is_dir() {
+        println!("  fetching lwIP's source from Debian (once)");
+        std::fs::create_dir_all(dir)?;
+        let part = dir.join(format!("source.part-{}", std::process::id()));
+        Release::update_sources(&dir.join("apt"), &[SOURCE])?.unpack_source("lwip", &part)?;
+        // Ours takes its place.
+        std::fs::remove_file(part.join("port/include/lwipopts.h"))?;
+        std::fs::rename(&part, &source).context("cannot move lwIP's source into its place")?;
+    }
+    Ok(source)
+}
+
+/// Builds the shared library and returns the folder that holds it.
+fn build(dir: &Path, source: &Path, macros: &[&str]) -> Result<PathBuf> {
+    let backend = root().join("backends/esp-idf");
+    let mut files = vec![source.join("port/sys_arch.c")];
+    for folder in ["src/api", "src/core", "src/core/ipv4", "src/core/ipv6"] {
+        files.extend(sources(&source.join(folder))?);
+    }
+    let ours = [sources(&backend.join("component"))?, sources(&backend.join("host"))?].concat();
+
+    // lwIP itself is built again only when its configuration or its hooks have changed.
+    let mut hasher = DefaultHasher::new();
+    (macros, FLAGS).hash(&mut hasher);
+    for header in ["host/lwipopts.h", "component/wg_netif_hooks.h"] {
+        std::fs::read(backend.join(header))?.hash(&mut hasher);
+    }
+    let folder = dir.join(format!("{:016x}", hasher.finish()));
+    let objects = folder.join("objects");
+    std::fs::create_dir_all(&objects)?;
+
+    let compile = |file: &Path, strict: &[&str]| -> Result<PathBuf> {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let parent = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let object = objects.join(format!("{parent}-{name}.o"));
+        if !strict.is_empty() || !object.is_file() {
+            let part = object.with_extension("part");
+            let mut gcc = Command::new("gcc");
+            gcc.args(FLAGS).args(macros).args(strict).arg("-c").arg(file).arg("-o").arg(&part);
+            for include in [&backend.join("host"), &backend.join("component")] {
+                gcc.arg("-I").arg(include);
+            }
+            for include in ["src/include", "port/include"] {
+                gcc.arg("-isystem").arg(source.join(include));
+            }
+            output_of(&mut gcc)?;
+            std::fs::rename(part, &object)?;
+        }
+        Ok(object)
+    };
+    let mut built = Vec::new();
+    let threads = std::thread::available_parallelism()?.get();
+    for batch in files.chunks(threads) {
+        let batch: Result<Vec<_>> = std::thread::scope(|scope| {
+            let compiling: Vec<_> =
+                batch.iter().map(|file| scope.spawn(|| compile(file, &[]))).collect();
+            compiling.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        built.extend(batch?);
+    }
+    for file in &ours {
+        built.push(compile(file, &["-Wall", "-Wextra", "-Werror"])?);
+    }
+    let mut link = Command::new("gcc");
+    link.args(["-shared", "-fsanitize=address", "-o"]).arg(folder.join("libwg_lwip.so"));
+    output_of(link.args(&built))?;
+    Ok(folder)
+}
+
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn test(dir: &Path, library: &Path) -> Result<()> {
+    let version = output_of(Command::new("rustc").arg("-vV"))?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not tell its host")?;
+    let sanitizer = output_of(Command::new("gcc").arg("-print-file-name=libasan.so"))?;
+    // Linked against one of the libraries, run with each: they differ inside alone. The
+    // sanitizer has to come before all others.
+    let linked = dir.join("linked");
+    std::fs::create_dir_all(&linked)?;
+    let name = "libwg_lwip.so";
+    if !linked.join(name).is_file() {
+        std::fs::copy(library.join(name), linked.join(name))?;
+    }
+    let runner =
+        format!("env LD_PRELOAD={} LD_LIBRARY_PATH={}", sanitizer.trim(), library.display());
+    let mut tests = Command::new("cargo");
+    tests
+        .args(["test", "--locked", "-p", "wg-esp-idf", "--test", "lwip", "--target", host])
+        // There is one lwIP in the process, and one test at a time may have it.
+        .args(["--", "--test-threads=1"])
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", dir.join("cargo"))
+        .env("RUSTFLAGS", format!("--cfg wg_host_lwip -Lnative={} -lwg_lwip", linked.display()))
+        .env(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")), runner);
+    let status = tests.status().with_context(|| format!("cannot run `{}`", shown(&tests)))?;
+    if !status.success() {
+        bail!("the tests failed ({status})");
+    }
+    Ok(())
+}
