@@ -23,7 +23,6 @@ mod riscv;
 mod stack;
 mod time;
 mod tunnel;
-mod underlay;
 #[cfg(target_arch = "xtensa")]
 mod xtensa;
 
