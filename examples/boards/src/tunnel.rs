@@ -21,6 +21,9 @@ use crate::flash::{self, Flash};
 
 /// The board's address on the Ethernet. A real one would ask for it by DHCP.
 const OUTSIDE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 77, 0, 2), 24);
+/// Without one, smoltcp keeps a datagram that has no route at the head of its socket's queue for
+/// ever: a reply to a spoofed call would end the tunnel.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 pub(crate) type Handle = wg_nal::Handle<'static, EmbassyTime>;
 /// The board never knows the time of day; its timestamps rise over every reboot all the same.
@@ -64,7 +67,8 @@ pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error>
     let card = Card::start();
     static OUTSIDE_RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = OUTSIDE_RESOURCES.init_with(StackResources::new);
-    let (outside, runner) = embassy_net::new(card, v4(OUTSIDE), resources, rng.next_u64());
+    let (outside, runner) =
+        embassy_net::new(card, v4(OUTSIDE, Some(GATEWAY)), resources, rng.next_u64());
     spawner.spawn(run_outside(runner).expect("one of it"));
 
     static TUNNEL: ConstStaticCell<Resources<'static, 1, 4>> =
@@ -99,15 +103,15 @@ pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error>
     let address = config.addresses().find_map(is_v4).ok_or(Error::NoAddress)?;
     static INSIDE_RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let resources = INSIDE_RESOURCES.init_with(StackResources::new);
-    let (inside, runner) = embassy_net::new(interface, v4(address), resources, seed);
+    let (inside, runner) = embassy_net::new(interface, v4(address, None), resources, seed);
     spawner.spawn(run_inside(runner).expect("one of it"));
     Ok((inside, handle))
 }
 
-fn v4((address, prefix): (Ipv4Addr, u8)) -> Config {
+fn v4((address, prefix): (Ipv4Addr, u8), gateway: Option<Ipv4Addr>) -> Config {
     Config::ipv4_static(StaticConfigV4 {
         address: Ipv4Cidr::new(address, prefix),
-        gateway: None,
+        gateway,
         dns_servers: Default::default(),
     })
 }
