@@ -69,7 +69,7 @@ impl Flash {
         if from > to || from < TIMESTAMPS.start || to > TIMESTAMPS.end {
             return Err(NorFlashErrorKind::OutOfBounds);
         }
-        if from as usize % unit != 0 || to as usize % unit != 0 {
+        if !(from as usize).is_multiple_of(unit) || !(to as usize).is_multiple_of(unit) {
             return Err(NorFlashErrorKind::NotAligned);
         }
         Ok(())

@@ -98,7 +98,7 @@ impl Boards {
             let time = start.elapsed().as_secs_f64();
             match outcome {
                 Ok(measured) => {
-                    println!("{name:<7} {:<30} ok {time:>6.1} s  {measured}", case.name)
+                    println!("{name:<7} {:<30} ok {time:>6.1} s  {measured}", case.name);
                 }
                 Err(error) => {
                     failed += 1;
