@@ -1,6 +1,8 @@
 //! Emulated boards with a network card, and the firmware of `examples/boards` on them.
 
+mod cases;
 mod firmware;
+mod run;
 mod world;
 
 use std::io::{ErrorKind, Read};
@@ -14,7 +16,8 @@ use anyhow::{Context, Result, bail};
 use crate::lan::Cable;
 use crate::workspace::{tail, target_dir};
 pub(crate) use firmware::{Firmware, Kind};
-pub(crate) use world::{Told, World};
+pub(crate) use run::Boards;
+pub(crate) use world::World;
 
 /// The board's Ethernet address.
 pub(crate) const BOARD_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x00, 0x00, 0x03];

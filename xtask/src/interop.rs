@@ -25,7 +25,9 @@ use crate::kernel::Image;
 use crate::peer::Driver;
 use crate::setup;
 use report::{Outcome, Report};
-pub(crate) use scene::{KERNEL_INNER, MTU, OUR_INNER, OUR_PORT, Scene, Tunnel};
+pub(crate) use scene::{
+    KERNEL_INNER, KERNEL_PORT, MTU, OUR_INNER, OUR_OUTER, OUR_PORT, Scene, Tunnel,
+};
 
 /// Boot a Linux kernel with WireGuard in an emulator and prove the engine against it.
 ///

@@ -36,6 +36,7 @@ enum Task {
     Demo(demo::Demo),
     Test(test::Test),
     Interop(interop::Interop),
+    Boards(board::Boards),
     Lwip(lwip::Lwip),
     BenchHost(bench_host::BenchHost),
     #[command(name = "bench-esp32")]
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Task::Demo(demo) => demo.run(),
         Task::Test(test) => test.run(),
         Task::Interop(interop) => interop.run(),
+        Task::Boards(boards) => boards.run(),
         Task::Lwip(lwip) => lwip.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),

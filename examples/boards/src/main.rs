@@ -23,10 +23,13 @@ mod riscv;
 mod stack;
 mod time;
 mod tunnel;
-mod underlay;
+#[cfg(target_arch = "xtensa")]
+mod xtensa;
 
 #[cfg(target_arch = "riscv32")]
 use riscv as board;
+#[cfg(target_arch = "xtensa")]
+use xtensa as board;
 
 /// Called by the board's start-up.
 #[allow(unsafe_code, reason = "start-up calls it by its name")]

@@ -1,34 +1,41 @@
 //! The network outside, the tunnel over it, and the network inside.
 
+use core::convert::Infallible;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
-use chacha20::ChaCha20Rng;
-use chacha20::rand_core::{Rng, SeedableRng};
 use embassy_executor::Spawner;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use static_cell::{ConstStaticCell, StaticCell};
+use wg_nal::rand_core::{Rng, TryCryptoRng, TryRng};
 use wg_nal::wg_core::config::InterfaceAddress;
-use wg_nal::wg_core::{AllowedIp, Event, Increasing, config};
-use wg_nal::{EmbassyTime, Interface, Peer, Resources};
+use wg_nal::wg_core::{AllowedIp, Event, config};
+use wg_nal::{
+    Drbg, ETHERNET_MTU, EmbassyTime, EmbassyUdp, FlashStore, Interface, Peer, Persistent, Resources,
+};
 
 use crate::board::{self, Card, print};
-use crate::flash;
-use crate::underlay::Underlay;
+use crate::flash::{self, Flash};
 
 /// The board's address on the Ethernet. A real one would ask for it by DHCP.
 const OUTSIDE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 77, 0, 2), 24);
+/// Without one, smoltcp keeps a datagram that has no route at the head of its socket's queue for
+/// ever: a reply to a spoofed call would end the tunnel.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 pub(crate) type Handle = wg_nal::Handle<'static, EmbassyTime>;
-/// The time of day is not known; every timestamp is later than the one before.
-type Clock = Increasing<fn() -> Option<Duration>>;
-type TunnelRunner = wg_nal::Runner<'static, Underlay, ChaCha20Rng, Clock, EmbassyTime>;
+/// The board never knows the time of day; its timestamps rise over every reboot all the same.
+type Clock = Persistent<fn() -> Option<Duration>, FlashStore<Flash>>;
+type Underlay = EmbassyUdp<'static, 'static>;
+type TunnelRunner = wg_nal::Runner<'static, Underlay, Drbg, Clock, EmbassyTime>;
 
 /// Why there is no tunnel.
 #[derive(Debug)]
 pub(crate) enum Error {
+    /// The random source is stuck.
+    Random,
     /// The flash holds no text.
     NoConfiguration,
     /// It does, but not a configuration's.
@@ -43,6 +50,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoConfiguration => f.write_str("no text at the beginning of the flash"),
+            Self::Random => f.write_str("the random source gives no randomness"),
             Self::Configuration(error) => write!(f, "the configuration in the flash: {error}"),
             Self::NoAddress => f.write_str("the configuration has no IPv4 Address"),
             Self::Peer(error) => write!(f, "the configuration's [Peer]: {error}"),
@@ -54,20 +62,20 @@ impl fmt::Display for Error {
 pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error> {
     let text = flash::configuration().ok_or(Error::NoConfiguration)?;
     let config = config::Config::parse(text).map_err(Error::Configuration)?;
-    let mut seed = [0; 32];
-    board::fill_random(&mut seed);
-    let mut rng = ChaCha20Rng::from_seed(seed);
+    let mut rng = Drbg::try_new(&mut Source).map_err(|_| Error::Random)?;
 
     let card = Card::start();
     static OUTSIDE_RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = OUTSIDE_RESOURCES.init_with(StackResources::new);
-    let (outside, runner) = embassy_net::new(card, v4(OUTSIDE), resources, rng.next_u64());
+    let (outside, runner) =
+        embassy_net::new(card, v4(OUTSIDE, Some(GATEWAY)), resources, rng.next_u64());
     spawner.spawn(run_outside(runner).expect("one of it"));
 
     static TUNNEL: ConstStaticCell<Resources<'static, 1, 4>> =
         ConstStaticCell::new(Resources::new());
-    let underlay = Underlay(socket(outside, config.listen_port()));
-    let clock = Clock::new(|| Some(Duration::from_micros(board::micros())), None);
+    let underlay = EmbassyUdp::new(socket(outside, config.listen_port()), ETHERNET_MTU);
+    let store = FlashStore::new(Flash::take(), flash::TIMESTAMPS).expect("two whole sectors");
+    let clock = Clock::new(|| None, store);
     let seed = rng.next_u64();
     let (interface, handle, runner) = wg_nal::new(TUNNEL.take(), underlay, rng, clock, EmbassyTime);
     spawner.spawn(run_tunnel(runner).expect("one of it"));
@@ -95,21 +103,21 @@ pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error>
     let address = config.addresses().find_map(is_v4).ok_or(Error::NoAddress)?;
     static INSIDE_RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let resources = INSIDE_RESOURCES.init_with(StackResources::new);
-    let (inside, runner) = embassy_net::new(interface, v4(address), resources, seed);
+    let (inside, runner) = embassy_net::new(interface, v4(address, None), resources, seed);
     spawner.spawn(run_inside(runner).expect("one of it"));
     Ok((inside, handle))
 }
 
-fn v4((address, prefix): (Ipv4Addr, u8)) -> Config {
+fn v4((address, prefix): (Ipv4Addr, u8), gateway: Option<Ipv4Addr>) -> Config {
     Config::ipv4_static(StaticConfigV4 {
         address: Ipv4Cidr::new(address, prefix),
-        gateway: None,
+        gateway,
         dns_servers: Default::default(),
     })
 }
 
 /// The socket under the tunnel, with room for a burst.
-fn socket(outside: Stack<'static>, port: u16) -> UdpSocket<'static> {
+fn socket(outside: Stack<'static>, port: u16) -> &'static UdpSocket<'static> {
     const PACKETS: usize = 16;
     const BYTES: usize = PACKETS * 1472;
     static MEMORY: ConstStaticCell<[([PacketMetadata; PACKETS], [u8; BYTES]); 2]> =
@@ -117,8 +125,35 @@ fn socket(outside: Stack<'static>, port: u16) -> UdpSocket<'static> {
     let [(rx_meta, rx), (tx_meta, tx)] = MEMORY.take();
     let mut socket = UdpSocket::new(outside, rx_meta, rx, tx_meta, tx);
     socket.bind(port).expect("the first socket of its stack");
-    socket
+    static SOCKET: StaticCell<UdpSocket<'static>> = StaticCell::new();
+    SOCKET.init(socket)
 }
+
+/// The board's random source.
+struct Source;
+
+impl TryRng for Source {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        board::fill_random(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        board::fill_random(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        board::fill_random(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Source {}
 
 /// What happens to the tunnel.
 #[embassy_executor::task]

@@ -8,12 +8,15 @@ use clap::ValueEnum;
 use crate::setup::Need;
 use crate::setup::rust_src::Toolchain;
 use crate::workspace::{output_of, root, target_dir};
+use crate::xtensa;
 
 /// A machine of the emulator's with a network card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// RV32IMC as in the ESP32-C3: QEMU's `virt` machine with virtio devices.
     Riscv,
+    /// Xtensa as in the ESP32: QEMU's `lx60` machine with an OpenCores Ethernet MAC.
+    Xtensa,
 }
 
 /// An image and the board that it is for.
@@ -25,28 +28,50 @@ pub(crate) struct Firmware {
 impl Firmware {
     pub(crate) fn build(kind: Kind) -> Result<Self> {
         println!("building the firmware: {}", kind.name());
-        let source = Path::new(root()).join("examples/boards");
+        let source = root().join("examples/boards");
         let target_dir = target_dir().join("boards");
-        let target = "riscv32imc-unknown-none-elf";
-        let mut cargo = Toolchain::find()?.cargo();
-        cargo
-            .args(["build", "--release", "--locked", "-Zbuild-std=core,alloc", "--target", target])
-            .arg("--target-dir")
-            .arg(&target_dir)
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", format!("-Clink-arg=-T{}", source.join("riscv.ld").display()))
-            .current_dir(&source);
-        output_of(&mut cargo)?;
-        Ok(Self { kind, image: target_dir.join(target).join("release/boards") })
+        let image = match kind {
+            Kind::Riscv => build_riscv(&source, &target_dir)?,
+            Kind::Xtensa => xtensa::Firmware {
+                package: &source,
+                binary: "boards",
+                cargo_arguments: &[
+                    // At "s" the compiler's backend runs out of registers in inlined functions,
+                    "--config=profile.release.opt-level=\"z\"".into(),
+                    // and the assembler does not know the names in what a debugger is told.
+                    "--config=profile.release.debug=false".into(),
+                ],
+                rustc_arguments: &[],
+                link_script: &source.join("xtensa.ld"),
+                target_dir: &target_dir,
+            }
+            .build(xtensa::Abi::Call0)?,
+        };
+        Ok(Self { kind, image })
     }
 }
 
+fn build_riscv(source: &Path, target_dir: &Path) -> Result<PathBuf> {
+    let target = "riscv32imc-unknown-none-elf";
+    let mut cargo = Toolchain::find()?.cargo();
+    cargo
+        .args(["build", "--release", "--locked", "-Zbuild-std=core,alloc", "--target", target])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", format!("-Clink-arg=-T{}", source.join("riscv.ld").display()))
+        .current_dir(source);
+    output_of(&mut cargo)?;
+    Ok(target_dir.join(target).join("release/boards"))
+}
+
 impl Kind {
-    pub(crate) const ALL: &[Self] = &[Self::Riscv];
+    pub(crate) const ALL: &[Self] = &[Self::Riscv, Self::Xtensa];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Riscv => "riscv",
+            Self::Xtensa => "xtensa",
         }
     }
 
@@ -54,12 +79,14 @@ impl Kind {
     pub(crate) fn needs(self) -> &'static [Need] {
         match self {
             Self::Riscv => &[Need::RustSrc, Need::RiscvEmulator],
+            Self::Xtensa => xtensa::NEEDS,
         }
     }
 
     pub(super) fn emulator(self) -> &'static str {
         match self {
             Self::Riscv => "qemu-system-riscv32",
+            Self::Xtensa => "qemu-system-xtensa",
         }
     }
 
@@ -68,6 +95,7 @@ impl Kind {
         match self {
             // As a kernel it would not be loaded: the machine expects one in its flash.
             Self::Riscv => "-bios",
+            Self::Xtensa => "-kernel",
         }
     }
 
@@ -75,6 +103,7 @@ impl Kind {
     pub(super) fn flash_len(self) -> usize {
         match self {
             Self::Riscv => 32 * 1024 * 1024,
+            Self::Xtensa => 4 * 1024 * 1024,
         }
     }
 
@@ -89,6 +118,11 @@ impl Kind {
                 format!("-device virtio-net-device,netdev=cable,bus=virtio-mmio-bus.0,mac={mac}"),
                 "-device virtio-rng-device,bus=virtio-mmio-bus.1".into(),
                 format!("-drive if=pflash,unit=1,format=raw,file={flash}"),
+            ],
+            Self::Xtensa => &[
+                "-M lx60 -cpu dc233c -m 64 -semihosting".into(),
+                format!("-net nic,netdev=cable,macaddr={mac}"),
+                format!("-drive if=pflash,format=raw,file={flash}"),
             ],
         };
         options.iter().flat_map(|option| option.split(' ')).map(str::to_owned).collect()

@@ -183,10 +183,11 @@ impl World {
 
 /// What stands in the board's flash.
 fn config(key: &PrivateKey, tunnel: &Tunnel) -> String {
-    let endpoint = tunnel
-        .we_know_the_kernels
-        .then(|| format!("Endpoint = {}\n", tunnel.kernel_endpoint()))
-        .unwrap_or_default();
+    let endpoint = if tunnel.we_know_the_kernels {
+        format!("Endpoint = {}\n", tunnel.kernel_endpoint())
+    } else {
+        String::new()
+    };
     format!(
         "[Interface]\nPrivateKey = {}\nAddress = {}/24\nListenPort = {}\n\n\
          [Peer]\nPublicKey = {}\nAllowedIPs = {}/32\n{endpoint}",

@@ -26,14 +26,17 @@ pub(crate) struct Carried {
     pub(crate) overtaken: u32,
 }
 
+/// The number in which a frame came in, where it goes, and its bytes.
+type Queued = (u64, Port, Vec<u8>);
+
 /// Every frame goes to all other ports: with two or three of them there is nothing to learn.
 pub(crate) struct Switch {
     ports: Vec<Cable>,
     pulled: Vec<bool>,
     faults: Faults,
     chance: fastrand::Rng,
-    /// When each is due, when it came in, where it goes.
-    queue: VecDeque<(Instant, (u64, Port, Vec<u8>))>,
+    /// When each is due, and what.
+    queue: VecDeque<(Instant, Queued)>,
     next: u64,
     newest_out: u64,
     carried: Carried,

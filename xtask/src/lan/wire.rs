@@ -190,7 +190,8 @@ pub(super) fn take_due<T>(queue: &mut VecDeque<(Instant, T)>) -> Option<T> {
     queue.remove(position).map(|(_, element)| element)
 }
 
-fn emit(datagram: &Datagram) -> Result<Vec<u8>> {
+/// The frame that carries a datagram to the kernel's card.
+pub(crate) fn emit(datagram: &Datagram) -> Result<Vec<u8>> {
     let checksums = ChecksumCapabilities::default();
     let udp = UdpRepr { src_port: datagram.from.port(), dst_port: datagram.to.port() };
     let payload_len = udp.header_len() + datagram.payload.len();

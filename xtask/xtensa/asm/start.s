@@ -62,6 +62,9 @@ _start:
     l32r a2, .Lvectors
     wsr a2, vecbase
     rsync
+    movi a2, 0x15                  # atomic operations on uncached memory, too
+    .byte 0x20, 0x63, 0x13         # wsr a2, atomctl
+    rsync
     movi a0, 0
     l32r a1, .Lstack_top
     l32r a2, .Lbss_start
@@ -183,8 +186,20 @@ exception:
 .if WINDOWED
     addi a0, a0, -5
     beqz a0, alloca
+    addi a0, a0, 1
+.else
+    addi a0, a0, -4
 .endif
+    beqz a0, interrupt
     j unexpected
+
+# What `sleep` waits for: it has done its work.
+interrupt:
+    movi a0, 0
+    wsr a0, intenable
+    rsync
+    rsr a0, excsave1
+    rfe
 
 illegal:
     l32r a0, .Lframe
@@ -414,6 +429,32 @@ function sim_exit                  # (code)
 
 function cycle_count               # () -> CCOUNT
     rsr a2, ccount
+    return
+
+function sim_open                  # (name, flags) -> file, or -1
+    or a4, a3, a3
+    or a3, a2, a2
+    movi a5, 0
+    movi a2, 5
+    simcall_bytes
+    return
+
+function sim_read                  # (file, address, length) -> length
+    or a5, a4, a4
+    or a4, a3, a3
+    or a3, a2, a2
+    movi a2, 3
+    simcall_bytes
+    return
+
+function sleep_for                 # (interrupts, ticks)
+    rsil a4, 1                     # one that is pending must not come before the sleep
+    rsr a4, ccount
+    add a4, a4, a3
+    wsr a4, ccompare0
+    wsr a2, intenable
+    rsync
+    waiti 0
     return
 
 function stack_pointer             # () -> the caller's

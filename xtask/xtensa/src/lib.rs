@@ -6,11 +6,15 @@
 //! A firmware defines `extern "C" fn main()` and a panic handler, for which
 //! [`exit`] and [`Console`] are there. `xtask/src/xtensa.rs` builds it.
 
+use core::ffi::{CStr, c_char};
 use core::fmt::{self, Write};
 
 unsafe extern "C" {
     safe fn sim_exit(code: u32) -> !;
     fn sim_write(address: *const u8, len: usize);
+    fn sim_open(name: *const c_char, flags: u32) -> i32;
+    fn sim_read(file: i32, address: *mut u8, len: usize) -> usize;
+    safe fn sleep_for(interrupts: u32, ticks: u32);
     safe fn cycle_count() -> u32;
     static multiply_traps: u32;
 }
@@ -47,6 +51,21 @@ impl Write for Console {
 /// Ends the emulation.
 pub fn exit(code: u32) -> ! {
     sim_exit(code)
+}
+
+/// Fills a buffer from a file of the emulator's host. False when it does not.
+pub fn read_file(name: &CStr, buffer: &mut [u8]) -> bool {
+    // SAFETY: the emulator reads the name, which ends in a zero, and opens it for reading.
+    let file = unsafe { sim_open(name.as_ptr(), 0) };
+    // SAFETY: the emulator writes so many bytes there at most.
+    file >= 0 && unsafe { sim_read(file, buffer.as_mut_ptr(), buffer.len()) } == buffer.len()
+}
+
+/// Sleeps until one of the interrupts, a bit each, or for so many ticks of [`ticks`] when the
+/// first timer's is one of them. No interrupt comes at another time, and what asked for one goes
+/// on asking.
+pub fn sleep(interrupts: u32, ticks: u32) {
+    sleep_for(interrupts, ticks);
 }
 
 /// CCOUNT. With `-icount shift=10` an instruction takes 10.24 of its ticks.
