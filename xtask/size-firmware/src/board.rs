@@ -168,6 +168,35 @@ impl TryRng for Unknown {
 
 impl TryCryptoRng for Unknown {}
 
+/// A generator that is repeatable and by no means secure (xorshift).
+pub struct Seeded(pub u32);
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        Ok(self.0)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let (Ok(high), Ok(low)) = (self.try_next_u32(), self.try_next_u32());
+        Ok(u64::from(high) << 32 | u64::from(low))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for byte in bytes {
+            let Ok(word) = self.try_next_u32();
+            *byte = word as u8;
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seeded {}
+
 /// Instructions executed so far.
 #[inline(always)]
 pub fn instructions() -> u32 {

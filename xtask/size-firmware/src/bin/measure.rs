@@ -5,14 +5,12 @@
 #![no_main]
 #![allow(unsafe_code, reason = "the entry's name is unmangled")]
 
-use core::convert::Infallible;
 use core::fmt::Write;
 use core::hint::black_box;
 use core::net::SocketAddr;
 
-use size_firmware::board::{Console, Taken, instructions, stack_of};
+use size_firmware::board::{Console, Seeded, Taken, instructions, stack_of};
 use size_firmware::primitives;
-use wg_core::rand_core::{TryCryptoRng, TryRng};
 use wg_core::{
     ClockUnavailable, Device, Event, Instant, PeerId, PrivateKey, Received, Source, Storage,
     Tai64n, Tai64nClock,
@@ -25,35 +23,6 @@ const PAYLOAD: usize = 1420;
 
 static A: Taken<Storage<1, 2>> = Taken::new(Storage::new());
 static B: Taken<Storage<1, 2>> = Taken::new(Storage::new());
-
-/// A generator that is repeatable and by no means secure (xorshift).
-struct Seeded(u32);
-
-impl TryRng for Seeded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        Ok(self.0)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let (Ok(high), Ok(low)) = (self.try_next_u32(), self.try_next_u32());
-        Ok(u64::from(high) << 32 | u64::from(low))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for byte in bytes {
-            let Ok(word) = self.try_next_u32();
-            *byte = word as u8;
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Seeded {}
 
 struct Clock;
 
