@@ -43,6 +43,7 @@ struct Package {
     /// The registries it may go to; absent for any.
     publish: Option<Vec<String>>,
     features: serde_json::Map<String, serde_json::Value>,
+    rust_version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,14 +74,32 @@ pub(super) fn all() -> Result<Vec<Step>> {
     steps.push(step("documentation", documentation));
     steps.push(step("specification", xtask("spec")?));
     for package in &published {
-        steps.push(rust_version(&package.name));
+        // Crates over embassy-net need what its smoltcp needs.
+        if package.rust_version.as_deref().is_none_or(|version| version == OLDEST_RUST) {
+            steps.push(rust_version(&package.name));
+        }
     }
     steps.push(step("deny", deny()));
     steps.push(step("packages", package(&published)));
     let mut size = xtask("size")?;
     size.arg("--quick");
     steps.push(step("no panic, and the size", size));
+    for (name, baseline) in [("named", "baseline.json"), ("word32", "baseline_word32.json")] {
+        let mut cost = xtask("bench-esp32")?;
+        cost.args(["--emulator", "--crypto", name, "--compare"]);
+        cost.arg(root().join("benches/esp32").join(baseline));
+        steps.push(step(&format!("cost on a microcontroller, {name}"), cost));
+    }
+    steps.push(step("firmware, ESP32-C3", xtask("build-firmware")?));
+    let mut idf = Toolchain::find()?.cargo();
+    idf.args(["check", "--locked", "-p", "wg-esp-idf", "-Zbuild-std=std,panic_abort"]);
+    idf.args(["--target", "riscv32imc-esp-espidf"]).current_dir(root());
+    steps.push(step("wg-esp-idf for ESP-IDF", idf));
+    steps.push(Step { closing: is_test_summary, ..step("lwip", xtask("lwip")?) });
     steps.push(Step { closing: |_| true, ..step("interop", xtask("interop")?) });
+    let mut boards = xtask("boards")?;
+    boards.arg("--quick");
+    steps.push(Step { closing: |_| true, ..step("boards", boards) });
     Ok(steps)
 }
 
