@@ -1,5 +1,5 @@
-//! `cargo xtask size`: what the engine costs a microcontroller, and the proof that it cannot
-//! panic. `docs/measuring.md` says what each number means.
+//! `cargo xtask size`: what the engine and a tunnel cost a microcontroller, and the proof that
+//! the engine cannot panic. `docs/measuring.md` says what each number means.
 
 mod build;
 mod emulator;
@@ -19,8 +19,8 @@ use build::{Builder, Crypto, OptLevel};
 use image::Image;
 use numbers::Numbers;
 
-/// Memory, flash and stack of the engine on a 32-bit microcontroller (RV32IMC), and the proof
-/// that it cannot panic.
+/// Memory, flash and stack of the engine on a 32-bit microcontroller (RV32IMC), the memory of a
+/// tunnel of wg-nal and what a post through it costs, and the proof that the engine cannot panic.
 ///
 /// Builds images with fat LTO that call every public function, looks into them, and runs one
 /// in an emulator. Fails when the engine can panic, and when a public function is in no image.
@@ -55,6 +55,7 @@ impl Size {
         let harness = Image::HARNESS;
         flash(&images, "rv32", &mut numbers)?;
         emulator::measure(&images.path("measure"), &mut numbers)?;
+        emulator::measure_tunnel(&images.path("tunnel"), &mut numbers)?;
         let opaque = builder.build(OptLevel::S, Crypto::Opaque)?;
         let stubs = opaque.load("device")?.bytes_of("wg_core::crypto::opaque::");
         let alone = opaque.load("device")?.flash_without(harness);

@@ -1,4 +1,4 @@
-//! Runs the image that measures itself.
+//! Runs the images that measure themselves.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +12,8 @@ use crate::workspace::output_of;
 const HANDSHAKE: &[&str] = &["initiate", "respond", "complete"];
 const DATA: &[&str] = &["seal", "open"];
 
-pub(super) fn measure(image: &Path, numbers: &mut Numbers) -> Result<()> {
-    println!("running the measuring image");
+/// Runs an image to its end, and returns what it wrote.
+fn run(image: &Path) -> Result<String> {
     // A guest that hangs would never end by itself.
     let mut emulator = Command::new("timeout");
     emulator
@@ -23,9 +23,15 @@ pub(super) fn measure(image: &Path, numbers: &mut Numbers) -> Result<()> {
         .arg(image);
     let report = output_of(&mut emulator)?;
     if report.lines().last() != Some("done") {
-        bail!("the measuring image did not come to its end:\n{report}");
+        bail!("the image {} did not come to its end:\n{report}", image.display());
     }
+    Ok(report)
+}
 
+/// The engine.
+pub(super) fn measure(image: &Path, numbers: &mut Numbers) -> Result<()> {
+    println!("running the measuring image");
+    let report = run(image)?;
     let stack = |name: &str| read(&report, "stack", name);
     let instructions = |name: &str| read(&report, "instructions", name);
     numbers.add("rv32.handshake.stack_bytes", greatest(HANDSHAKE, &stack)?);
@@ -44,6 +50,29 @@ pub(super) fn measure(image: &Path, numbers: &mut Numbers) -> Result<()> {
     Ok(())
 }
 
+/// wg-nal: the memory of a tunnel, and what a post costs.
+pub(super) fn measure_tunnel(image: &Path, numbers: &mut Numbers) -> Result<()> {
+    println!("running the tunnel's image");
+    let report = run(image)?;
+    let parts = ["resources", "runner future", "interface", "handle"];
+    let bytes: Result<Vec<u64>> = parts.iter().map(|part| read(&report, "bytes", part)).collect();
+    let bytes = bytes?;
+    numbers.add("rv32.tunnel.static_bytes", bytes.iter().sum());
+    for (part, bytes) in parts.iter().zip(bytes) {
+        numbers.add(&format!("rv32.tunnel.{}_bytes", part.replace(' ', "_")), bytes);
+    }
+    let instructions = |name: &str| read(&report, "instructions", name);
+    let whole = instructions("post")?;
+    numbers.add("rv32.post.instructions", whole);
+    numbers.add("rv32.post.start_instructions", instructions("start")?);
+    // The first packet asks for the session.
+    numbers.add("rv32.post.handshake_instructions", instructions("packet 0")?);
+    let packets: Result<Vec<u64>> = (1..=6).map(|n| instructions(&format!("packet {n}"))).collect();
+    numbers.add("rv32.post.packets_instructions", packets?.iter().sum());
+    numbers.add("rv32.post.stop_instructions", instructions("stop")?);
+    Ok(())
+}
+
 fn greatest(names: &[&str], read: &dyn Fn(&str) -> Result<u64>) -> Result<u64> {
     let values: Result<Vec<u64>> = names.iter().map(|name| read(name)).collect();
     values?.into_iter().max().context("nothing was measured")
@@ -54,6 +83,6 @@ fn read(report: &str, what: &str, name: &str) -> Result<u64> {
     let mut lines = report.lines().filter_map(|line| line.rsplit_once(' '));
     let (_, number) = lines
         .find(|(about, _)| *about == wanted)
-        .with_context(|| format!("the measuring image says nothing of {name}"))?;
+        .with_context(|| format!("the image says nothing of {name}"))?;
     number.parse().with_context(|| format!("not a number for {name}: {number}"))
 }

@@ -17,7 +17,9 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use size_firmware::board::{Console, Seeded, Taken, instructions};
-use wg_core::{AllowedIp, Endpoint, Increasing, Instant, PresharedKey, PrivateKey, Source};
+use wg_core::{
+    AllowedIp, Endpoint, Increasing, Instant, PresharedKey, PrivateKey, PublicKey, Source,
+};
 use wg_nal::{Datagrams, Drbg, Handle, Interface, LinkPolicy, Monotonic, Peer, Resources, Runner};
 
 size_firmware::entry!(run);
@@ -52,7 +54,9 @@ impl Monotonic for Time {
 struct Way(RefCell<([u8; 512], usize)>);
 
 impl Way {
-    const EMPTY: Self = Self(RefCell::new(([0; 512], 0)));
+    fn empty() -> Self {
+        Self(RefCell::new(([0; 512], 0)))
+    }
 
     fn is_empty(&self) -> bool {
         self.0.borrow().1 == 0
@@ -108,9 +112,9 @@ fn tunnel<'w>(
     (interface, handle, runner)
 }
 
-fn add_peer(handle: &Handle<'static, Time>, key: &PrivateKey, endpoint: Option<SocketAddr>) {
+fn add_peer(handle: &Handle<'static, Time>, key: &PublicKey, endpoint: Option<SocketAddr>) {
     let added = handle.set_peer(&Peer {
-        public_key: &key.public_key(),
+        public_key: key,
         preshared_key: &PresharedKey::NONE,
         endpoint,
         allowed_ips: &AllowedIp::EVERYTHING,
@@ -128,7 +132,7 @@ fn bytes(name: &str, bytes: usize) {
 }
 
 fn run() {
-    let (out, back) = (Way::EMPTY, Way::EMPTY);
+    let (out, back) = (Way::empty(), Way::empty());
     let (at_board, at_gateway): (SocketAddr, SocketAddr) =
         (([192, 0, 2, 1], 1).into(), ([192, 0, 2, 2], 2).into());
     let (board_key, gateway_key) =
@@ -136,7 +140,8 @@ fn run() {
     let socket = Socket { sends: &back, receives: &out, peer: at_board };
     let (mut gateway_interface, gateway_handle, gateway) = tunnel(&GATEWAY, socket, 0x1234_5678);
     gateway_handle.set_private_key(Some(&gateway_key));
-    add_peer(&gateway_handle, &board_key, None);
+    add_peer(&gateway_handle, &board_key.public_key(), None);
+    let gateway_key = gateway_key.public_key();
     let mut gateway = pin!(task(gateway));
 
     // From here on, what the board does is counted.
