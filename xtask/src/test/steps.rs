@@ -84,7 +84,7 @@ pub(super) fn all() -> Result<Vec<Step>> {
     let mut size = xtask("size")?;
     size.arg("--quick");
     steps.push(step("no panic, and the size", size));
-    for (name, baseline) in [("named", "baseline.json"), ("word32", "baseline_word32.json")] {
+    for (name, baseline) in [("named", "baseline.json"), ("word32", "baseline-word32.json")] {
         let mut cost = xtask("bench-esp32")?;
         cost.args(["--emulator", "--crypto", name, "--compare"]);
         cost.arg(root().join("benches/esp32").join(baseline));
