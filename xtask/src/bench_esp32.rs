@@ -11,7 +11,7 @@ mod readme;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Count what every operation costs on the ESP32's instruction sets, or time it on a board.
 ///
@@ -29,6 +29,9 @@ pub(crate) struct BenchEsp32 {
     /// With `--chip`, only build the image that would be flashed.
     #[arg(long, requires = "chip")]
     build_only: bool,
+    /// The engine's cryptography.
+    #[arg(long, value_enum, default_value_t)]
+    crypto: Crypto,
     /// Write the numbers as one flat JSON object.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -43,12 +46,42 @@ pub(crate) struct BenchEsp32 {
     readme: bool,
 }
 
+/// Whose cryptography the engine has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+enum Crypto {
+    /// The portable crates, which are the default.
+    #[default]
+    Named,
+    /// wg-core's own for 32 bits, its feature `word32`.
+    Word32,
+}
+
+impl Crypto {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Named => "named",
+            Self::Word32 => "word32",
+        }
+    }
+
+    /// The features of the firmware that select it, after this one.
+    fn features(self, machine: &str) -> String {
+        match self {
+            Self::Named => machine.to_owned(),
+            Self::Word32 => format!("{machine},word32"),
+        }
+    }
+}
+
 impl BenchEsp32 {
     pub(crate) fn run(&self) -> Result<()> {
         let numbers = match self.chip {
-            None => emulator::measure()?,
+            None => emulator::measure(self.crypto)?,
             Some(chip) => {
-                let image = board::build(chip)?;
+                if !self.build_only {
+                    board::require_flasher()?;
+                }
+                let image = board::build(chip, self.crypto)?;
                 if self.build_only {
                     println!("{}", image.display());
                     return Ok(());

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use super::Crypto;
 use super::emulator::{UNROLL, builds, package};
 use super::numbers::{Column, Numbers};
 use crate::setup::rust_src::Toolchain;
@@ -56,14 +57,15 @@ impl Chip {
 }
 
 /// Builds the image for a chip.
-pub(super) fn build(chip: Chip) -> Result<PathBuf> {
+pub(super) fn build(chip: Chip, crypto: Crypto) -> Result<PathBuf> {
     println!("building the cases for {}", chip.name());
     let (mut cargo, flags) = if chip.is_xtensa() {
-        let compiler = output_of(Command::new("cargo").args(["+esp", "--version"]));
-        compiler.context(
-            "the Xtensa chips need Espressif's Rust toolchain: cargo install espup, then \
-             `espup install`, and the environment that it tells of",
-        )?;
+        if output_of(Command::new("cargo").args(["+esp", "--version"])).is_err() {
+            bail!(
+                "the Xtensa chips need Espressif's Rust toolchain: `cargo install espup --locked`, \
+                 `espup install`, and the environment that it tells of"
+            );
+        }
         let mut cargo = Command::new("cargo");
         cargo.arg("+esp");
         (cargo, "-Clink-arg=-nostartfiles -Clink-arg=-Tlinkall.x")
@@ -71,10 +73,16 @@ pub(super) fn build(chip: Chip) -> Result<PathBuf> {
         setup::require(&[Need::RustSrc])?;
         (Toolchain::find()?.cargo(), "-Clink-arg=-Tlinkall.x -Cforce-frame-pointers")
     };
-    let target_dir = builds().join(chip.name());
+    let target_dir = builds(crypto).join(chip.name());
     cargo
         .args(["build", "--release", "--locked", "--bin", "chip", "-Zbuild-std=core"])
-        .args(["--features", chip.name(), "--target", chip.target(), "--target-dir"])
+        .args([
+            "--features",
+            &crypto.features(chip.name()),
+            "--target",
+            chip.target(),
+            "--target-dir",
+        ])
         .arg(&target_dir)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", format!("{flags} {UNROLL}"))
@@ -83,11 +91,19 @@ pub(super) fn build(chip: Chip) -> Result<PathBuf> {
     Ok(target_dir.join(chip.target()).join("release/chip"))
 }
 
+/// Asks for what flashes a board before anything is built for it.
+pub(super) fn require_flasher() -> Result<()> {
+    if !has_program("espflash") {
+        bail!(
+            "espflash flashes the board: `cargo install espflash --locked`, or see with \
+             --build-only whether the image builds"
+        );
+    }
+    Ok(())
+}
+
 /// Flashes the image, and reads what the chip says until it is done.
 pub(super) fn measure(chip: Chip, image: &Path) -> Result<Numbers> {
-    if !has_program("espflash") {
-        bail!("espflash flashes the board: cargo install espflash --locked");
-    }
     let mut espflash = Command::new("espflash");
     espflash.args(["flash", "--monitor", "--chip", chip.name()]).arg(image);
     espflash.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::Crypto;
 use super::numbers::{Column, Numbers};
 use crate::setup::rust_src::Toolchain;
 use crate::setup::{self, Need};
@@ -17,7 +18,7 @@ pub(super) const UNROLL: &str = "-Cllvm-args=-unroll-threshold=2000";
 
 const RISCV: &str = "riscv32imc-unknown-none-elf";
 
-pub(super) fn measure() -> Result<Numbers> {
+pub(super) fn measure(crypto: Crypto) -> Result<Numbers> {
     setup::require(xtensa::NEEDS)?;
     setup::require(&[Need::RiscvEmulator])?;
     let mut columns = Vec::new();
@@ -26,16 +27,16 @@ pub(super) fn measure() -> Result<Numbers> {
         let image = Firmware {
             package: &package(),
             binary: "emulator",
-            cargo_arguments: &["--features".into(), "emulator".into()],
+            cargo_arguments: &["--features".into(), crypto.features("emulator")],
             rustc_arguments: &[UNROLL],
             link_script: &xtensa::sim_link_script(),
-            target_dir: &builds(),
+            target_dir: &builds(crypto),
         }
         .build(abi)?;
         columns.push(Column::read(name, "insn", &xtensa::simulate(&image)?)?);
     }
     println!("building and running the cases for rv32");
-    columns.push(Column::read("rv32", "insn", &simulate_riscv(&build_riscv()?)?)?);
+    columns.push(Column::read("rv32", "insn", &simulate_riscv(&build_riscv(crypto)?)?)?);
     Ok(Numbers(columns))
 }
 
@@ -44,25 +45,25 @@ pub(super) fn package() -> PathBuf {
     root().join("benches/esp32")
 }
 
-/// Where they are built.
-pub(super) fn builds() -> PathBuf {
-    target_dir().join("bench-esp32")
+/// Where they are built. The assembly of one build lies where that of another would.
+pub(super) fn builds(crypto: Crypto) -> PathBuf {
+    target_dir().join("bench-esp32").join(crypto.name())
 }
 
-fn build_riscv() -> Result<PathBuf> {
+fn build_riscv(crypto: Crypto) -> Result<PathBuf> {
     // The machine that `size` runs on.
     let link_script = root().join("xtask/size-firmware/link.ld");
     let mut cargo = Toolchain::find()?.cargo();
     cargo
         .args(["build", "--release", "--locked", "--bin", "emulator"])
-        .args(["--features", "emulator"])
+        .args(["--features", &crypto.features("emulator")])
         .args(["-Zbuild-std=core,alloc", "--target", RISCV, "--target-dir"])
-        .arg(builds())
+        .arg(builds(crypto))
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", format!("{UNROLL} -Clink-arg=-T{}", link_script.display()))
         .current_dir(package());
     output_of(&mut cargo)?;
-    Ok(builds().join(RISCV).join("release/emulator"))
+    Ok(builds(crypto).join(RISCV).join("release/emulator"))
 }
 
 fn simulate_riscv(image: &Path) -> Result<String> {

@@ -168,8 +168,9 @@ _underflow12:
 
 # ---- Exceptions
 #
-# The emulated core lacks MULUH, which the ESP32 has: it is computed here. The handler takes the
-# same number of instructions whatever the operands, so that its cost can be subtracted exactly.
+# The emulated core lacks MULUH and MULSH, which the ESP32 has: they are computed here. The
+# handler takes the same number of instructions whatever it computes, so that its cost can be
+# subtracted exactly.
     .literal .Lframe, frame
 .if WINDOWED
     .literal .Ltouch, touch
@@ -207,6 +208,9 @@ illegal:
     rsr a1, epc1
     s32i a1, a0, 64
     l8ui a2, a1, 2
+    s32i a2, a0, 96                # its bit 4: whether the factors have signs
+    movi a3, 0xef
+    and a2, a2, a3
     movi a3, 0xa2
     beq a2, a3, 1f
     j unexpected
@@ -216,9 +220,11 @@ illegal:
     extui a2, a2, 4, 4
     addx4 a2, a2, a0
     l32i a2, a2, 0                 # one factor
+    s32i a2, a0, 100
     extui a1, a3, 0, 4
     addx4 a1, a1, a0
     l32i a1, a1, 0                 # the other
+    s32i a1, a0, 104
     extui a3, a3, 4, 4
     s32i a3, a0, 68                # the number of the result's register
     mul16u a3, a1, a2
@@ -246,6 +252,20 @@ illegal:
     l32i a2, a0, 84
     add a2, a2, a3
     add a2, a2, a1
+    s32i a2, a0, 84                # the product's high word, without signs
+    l32i a1, a0, 100
+    l32i a2, a0, 104
+    srai a3, a1, 31
+    and a3, a3, a2                 # what a negative first factor is too much
+    srai a2, a2, 31
+    and a2, a2, a1                 # and a negative second one
+    add a3, a3, a2
+    l32i a1, a0, 96
+    extui a1, a1, 4, 1
+    neg a1, a1
+    and a3, a3, a1
+    l32i a2, a0, 84
+    sub a2, a2, a3
     s32i a2, a0, 84                # the result
 .if WINDOWED
     # Another function's registers may be where the result goes: let them overflow, as the
@@ -368,9 +388,10 @@ unexpected:
     .balign 16
 frame:
     .zero 92
-    .global muluh_traps
-muluh_traps:
+    .global multiply_traps
+multiply_traps:
     .zero 4
+    .zero 12
     .zero 2048
 exception_stack_top:
     .zero 16
@@ -403,9 +424,12 @@ function stack_pointer             # () -> the caller's
 .endif
     return
 
-# Multiplies as MULUH does, so often: what a trap costs can be calibrated by it.
+# Each with one multiplication: by the difference, what a trap costs can be calibrated.
 function multiply_high             # (a, b) -> high word
     .byte 0x30, 0x22, 0xa2         # muluh a2, a2, a3
+    return
+function multiply_high_signed      # (a, b) -> high word
+    .byte 0x30, 0x22, 0xb2         # mulsh a2, a2, a3
     return
 function multiply_low              # (a, b) -> low word
     mull a2, a2, a3

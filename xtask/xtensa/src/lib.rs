@@ -12,17 +12,24 @@ unsafe extern "C" {
     safe fn sim_exit(code: u32) -> !;
     fn sim_write(address: *const u8, len: usize);
     safe fn cycle_count() -> u32;
-    safe fn multiply_high(a: u32, b: u32) -> u32;
-    safe fn multiply_low(a: u32, b: u32) -> u32;
-    static muluh_traps: u32;
+    static multiply_traps: u32;
 }
 
-pub use stack::stack_pointer;
+pub use routines::{multiply_high, multiply_high_signed, multiply_low, stack_pointer};
 
-mod stack {
+mod routines {
     unsafe extern "C" {
         /// The stack pointer of the caller.
         pub safe fn stack_pointer() -> *mut u32;
+
+        /// The high word of a product, by MULUH, which traps: see [`traps`](crate::traps).
+        pub safe fn multiply_high(a: u32, b: u32) -> u32;
+
+        /// The high word of a product of numbers with signs, by MULSH, which traps.
+        pub safe fn multiply_high_signed(a: u32, b: u32) -> u32;
+
+        /// The low word of a product, by an instruction that does not trap.
+        pub safe fn multiply_low(a: u32, b: u32) -> u32;
     }
 }
 
@@ -47,21 +54,11 @@ pub fn ticks() -> u32 {
     cycle_count()
 }
 
-/// How many MULUH instructions were computed by the exception handler so far, because the
-/// emulated core has none.
+/// How many MULUH and MULSH instructions the exception handler computed so far, because the
+/// emulated core has neither.
 pub fn traps() -> u32 {
     // SAFETY: the handler alone writes it, and not during this read.
-    unsafe { (&raw const muluh_traps).read_volatile() }
-}
-
-/// The high word of a product, by the instruction that traps: see [`traps`].
-pub fn trapping_product(a: u32, b: u32) -> u32 {
-    multiply_high(a, b)
-}
-
-/// The low word of a product, by an instruction that does not trap.
-pub fn plain_product(a: u32, b: u32) -> u32 {
-    multiply_low(a, b)
+    unsafe { (&raw const multiply_traps).read_volatile() }
 }
 
 /// An exception that nobody expects.

@@ -8,9 +8,9 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 
-use esp32_bench::stack_of;
 use esp_hal::clock::CpuClock;
 use esp_println::println;
+use esp32_bench::stack_of;
 use wg_bench_cases::{Case, CycleCounter, Machine, Memory};
 
 esp_bootloader_esp_idf::esp_app_desc!();
