@@ -2,8 +2,8 @@
 //!
 //! This file and its provider modules are the only ones that name a cryptography crate. Keys
 //! are 32 raw bytes whatever the provider, so nothing outside depends on the choice, which is
-//! made per group of functions: the measuring stand-in first, then the feature, then the
-//! portable crates. No function allocates on the heap, or panics: except that graviola does so
+//! made per group of functions: the measuring stand-in first, then a host's feature (`ring`,
+//! `graviola`), then `word32`, then the portable crates. No function allocates on the heap, or panics: except that graviola does so
 //! at its first use on a processor that it does not support.
 
 #[cfg(all(feature = "ring", target_os = "none"))]

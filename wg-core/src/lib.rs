@@ -80,6 +80,9 @@
 //!
 //! - `alloc`: [`Device::growing`], a device whose memory grows with its peers.
 //! - `ring`, `graviola`: faster cryptography for hosts; a compile error on bare metal.
+//! - `word32`: cryptography of our own for 32-bit microcontrollers, faster there than the
+//!   portable crates and without the secret-dependent branches that those have on Xtensa; but
+//!   younger, and read by fewer people. `ring` and `graviola` go before it.
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

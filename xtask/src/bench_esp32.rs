@@ -4,7 +4,7 @@
 mod board;
 mod chart;
 mod compare;
-mod emulator;
+pub(crate) mod emulator;
 mod numbers;
 mod readme;
 

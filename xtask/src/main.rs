@@ -4,6 +4,7 @@ mod bench_esp32;
 mod bench_host;
 mod board;
 mod build_firmware;
+mod constant_time;
 mod demo;
 mod interop;
 mod kernel;
@@ -41,6 +42,7 @@ enum Task {
     BenchHost(bench_host::BenchHost),
     #[command(name = "bench-esp32")]
     BenchEsp32(bench_esp32::BenchEsp32),
+    ConstantTime(constant_time::ConstantTime),
     Size(size::Size),
     BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Task::Lwip(lwip) => lwip.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),
+        Task::ConstantTime(check) => check.run(),
         Task::Size(size) => size.run(),
         Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),

@@ -326,3 +326,89 @@ proptest! {
         }
     }
 }
+
+#[cfg(feature = "word32")]
+mod word32_against_named {
+    //! What random inputs hardly reach: edge values, every length, every alignment.
+
+    use super::*;
+    use chacha20::ChaCha20Rng;
+    use chacha20::rand_core::{Rng, SeedableRng};
+
+    /// Numbers around 0, p and 2^255, and those with few ones or zeros, of both highest bits.
+    fn edge_points() -> Vec<[u8; 32]> {
+        let mut points = std::vec![[0; 32], [0xff; 32]];
+        for low in 0..=0xff {
+            let mut small = [0; 32];
+            small[0] = low;
+            let mut around_p = [0xff; 32];
+            around_p[0] = low;
+            around_p[31] = 0x7f;
+            points.extend([small, around_p]);
+        }
+        for bit in 0..256 {
+            let mut one = [0; 32];
+            one[bit / 8] = 1 << (bit % 8);
+            points.extend([one, one.map(|byte| !byte)]);
+        }
+        points
+    }
+
+    #[test]
+    fn edge_points_give_the_same_secrets() {
+        for (point, place) in edge_points().into_iter().zip(0_u8..) {
+            let private = [place.wrapping_mul(29) ^ 0x5a; 32];
+            assert_eq!(word32::dh(&private, &point), named::dh(&private, &point), "{point:x?}");
+        }
+        for private in [[0; 32], [0xff; 32], [1; 32]] {
+            assert_eq!(word32::public_key(&private), named::public_key(&private));
+        }
+    }
+
+    #[test]
+    fn every_length_at_every_alignment_is_sealed_the_same() {
+        let mut rng = ChaCha20Rng::from_seed([32; 32]);
+        for len in (0..=300).chain([1420]) {
+            let (mut key, mut nonce, mut message) = ([0; 32], [0; 24], std::vec![0; len]);
+            rng.fill_bytes(&mut key);
+            rng.fill_bytes(&mut nonce);
+            rng.fill_bytes(&mut message);
+            let aad = &key[..len % 33];
+            let [short, ..] = nonce.as_chunks().0 else { unreachable!() };
+            let mut expected = message.clone();
+            let tag = named::seal(&key, *short, aad, &mut expected);
+            let mut xexpected = message.clone();
+            let xtag = named::xseal(&key, &nonce, aad, &mut xexpected);
+            for shift in 0..4 {
+                let mut memory = std::vec![0; len + 4];
+                let buf = &mut memory[shift..][..len];
+                buf.copy_from_slice(&message);
+                assert_eq!(word32::seal(&key, *short, aad, buf), tag, "{len} at {shift}");
+                assert_eq!(buf, expected, "{len} at {shift}");
+                assert_eq!(word32::open(&key, *short, aad, buf, &tag), Ok(()));
+                assert_eq!(buf, message, "{len} at {shift}");
+                assert_eq!(word32::xseal(&key, &nonce, aad, buf), xtag, "{len} at {shift}");
+                assert_eq!(buf, xexpected, "{len} at {shift}");
+                assert_eq!(word32::xopen(&key, &nonce, aad, buf, &xtag), Ok(()));
+                assert_eq!(buf, message, "{len} at {shift}");
+            }
+        }
+    }
+
+    /// All ones leave the greatest limbs and the most carries.
+    #[test]
+    fn messages_of_all_ones_have_the_same_tags() {
+        for key in [[0; 32], [0xff; 32], [0x0f; 32]] {
+            for len in [16, 32, 48, 64, 1420] {
+                let mut ours = std::vec![0; len];
+                word32::seal(&key, [0xff; 12], &[], &mut ours);
+                // The key stream back onto itself, inverted: a ciphertext of all ones.
+                ours.iter_mut().for_each(|byte| *byte = !*byte);
+                let mut theirs = ours.clone();
+                let tag = word32::seal(&key, [0xff; 12], &[0xff; 16], &mut ours);
+                assert!(ours.iter().all(|&byte| byte == 0xff));
+                assert_eq!(named::seal(&key, [0xff; 12], &[0xff; 16], &mut theirs), tag);
+            }
+        }
+    }
+}

@@ -24,20 +24,29 @@ pub(super) fn measure(crypto: Crypto) -> Result<Numbers> {
     let mut columns = Vec::new();
     for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
         println!("building and running the cases for {name}");
-        let image = Firmware {
-            package: &package(),
-            binary: "emulator",
-            cargo_arguments: &["--features".into(), crypto.features("emulator")],
-            rustc_arguments: &[UNROLL],
-            link_script: &xtensa::sim_link_script(),
-            target_dir: &builds(crypto),
-        }
-        .build(abi)?;
+        let image = build_xtensa(crypto, abi)?;
         columns.push(Column::read(name, "insn", &xtensa::simulate(&image)?)?);
     }
     println!("building and running the cases for rv32");
     columns.push(Column::read("rv32", "insn", &simulate_riscv(&build_riscv(crypto)?)?)?);
     Ok(Numbers(columns))
+}
+
+/// The assembly of the cases with `word32`, by instruction set.
+pub(crate) fn assembly() -> Result<Vec<(&'static str, String)>> {
+    setup::require(xtensa::NEEDS)?;
+    let mut programs = Vec::new();
+    for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
+        println!("building the cases for {name}");
+        let image = build_xtensa(Crypto::Word32, abi)?;
+        programs.push((name, std::fs::read_to_string(image.with_extension("s"))?));
+    }
+    println!("building the cases for rv32");
+    let file = builds(Crypto::Word32).join("rv32.s");
+    let mut cargo = cargo_riscv("rustc", Crypto::Word32)?;
+    output_of(cargo.args(["--", &format!("--emit=asm={},link", file.display())]))?;
+    programs.push(("rv32", std::fs::read_to_string(file)?));
+    Ok(programs)
 }
 
 /// The package of the cases.
@@ -50,20 +59,37 @@ pub(super) fn builds(crypto: Crypto) -> PathBuf {
     target_dir().join("bench-esp32").join(crypto.name())
 }
 
+fn build_xtensa(crypto: Crypto, abi: Abi) -> Result<PathBuf> {
+    Firmware {
+        package: &package(),
+        binary: "emulator",
+        cargo_arguments: &["--features".into(), crypto.features("emulator")],
+        rustc_arguments: &[UNROLL],
+        link_script: &xtensa::sim_link_script(),
+        target_dir: &builds(crypto),
+    }
+    .build(abi)
+}
+
 fn build_riscv(crypto: Crypto) -> Result<PathBuf> {
+    output_of(&mut cargo_riscv("build", crypto)?)?;
+    Ok(builds(crypto).join(RISCV).join("release/emulator"))
+}
+
+/// Builds the cases for RV32IMC by `cargo build` or `cargo rustc`.
+fn cargo_riscv(command: &str, crypto: Crypto) -> Result<Command> {
     // The machine that `size` runs on.
     let link_script = root().join("xtask/size-firmware/link.ld");
     let mut cargo = Toolchain::find()?.cargo();
     cargo
-        .args(["build", "--release", "--locked", "--bin", "emulator"])
+        .args([command, "--release", "--locked", "--bin", "emulator"])
         .args(["--features", &crypto.features("emulator")])
         .args(["-Zbuild-std=core,alloc", "--target", RISCV, "--target-dir"])
         .arg(builds(crypto))
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", format!("{UNROLL} -Clink-arg=-T{}", link_script.display()))
         .current_dir(package());
-    output_of(&mut cargo)?;
-    Ok(builds(crypto).join(RISCV).join("release/emulator"))
+    Ok(cargo)
 }
 
 fn simulate_riscv(image: &Path) -> Result<String> {
