@@ -37,9 +37,6 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// How long a stream may take. smoltcp 0.12 as the host inside limps after some losses: a packet
-/// for each keepalive, until the rest is through.
-const STREAM_PATIENCE: Duration = Duration::from_secs(600);
 const STREAM: usize = 10 << 20;
 
 fn ipv4_inside(scene: &mut Scene) -> Result<()> {
@@ -75,7 +72,7 @@ fn ping_sizes(scene: &mut Scene, family: usize, largest: usize) -> Result<()> {
     let mut came_back = vec![false; largest + 1];
     let mut next = 0;
     let mut returned = 0;
-    scene.until("an echo of every size", STREAM_PATIENCE, |scene| {
+    scene.until("an echo of every size", Duration::from_secs(120), |scene| {
         let inner = &mut scene.peer().inner;
         while next <= largest && next - returned < AT_ONCE {
             inner.ping(KERNEL_INNER[family], u16::try_from(next)?, next)?;
@@ -125,7 +122,7 @@ fn send_stream(scene: &mut Scene, family: usize, length: usize) -> Result<()> {
     scene.run(&listens_on(port))?;
     let socket = scene.peer().inner.connect(SocketAddr::new(KERNEL_INNER[family], port))?;
     let mut sent = 0;
-    scene.until("a TCP stream to the kernel", STREAM_PATIENCE, |scene| {
+    scene.until("a TCP stream to the kernel", Duration::from_secs(120), |scene| {
         let socket = scene.peer().inner.tcp(socket);
         if socket.can_send() {
             sent += socket.send_slice(&data[sent..])?;
@@ -150,7 +147,7 @@ fn receive_stream(scene: &mut Scene, family: usize, length: usize) -> Result<()>
     let mut hash = Sha256::new();
     let mut received = 0;
     let whole = length / 4096 * 4096;
-    scene.until("a TCP stream from the kernel", STREAM_PATIENCE, |scene| {
+    scene.until("a TCP stream from the kernel", Duration::from_secs(120), |scene| {
         let socket = scene.peer().inner.tcp(socket);
         while socket.can_recv() {
             received += socket.recv(|bytes| {
