@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .not_with(
         &[Driver::Blocking],
-        "smoltcp 0.12, the host inside, nearly stalls after losses there; see docs/conformance.md",
+        "the stream nearly stalls, with smoltcp 0.12 as the host inside; the cause is not traced",
     ),
 ];
 

@@ -156,8 +156,8 @@ impl Inner {
 fn tcp_socket() -> tcp::Socket<'static> {
     let buffer = || tcp::SocketBuffer::new(vec![0; TCP_BUFFER]);
     let mut socket = tcp::Socket::new(buffer(), buffer());
-    // smoltcp 0.12 can come to hold unacknowledged data with no timer running, and then sends
-    // nothing any more. The acknowledgements of keepalives make it send again.
+    // After losses the stack was seen to send nothing any more, with data unacknowledged, whatever
+    // drove the tunnel. The acknowledgements of keepalives make it send again.
     socket.set_keep_alive(Some(Duration::from_millis(300)));
     socket
 }
