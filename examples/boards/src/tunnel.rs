@@ -117,7 +117,7 @@ fn v4((address, prefix): (Ipv4Addr, u8), gateway: Option<Ipv4Addr>) -> Config {
 }
 
 /// The socket under the tunnel, with room for a burst.
-fn socket(outside: Stack<'static>, port: u16) -> &'static UdpSocket<'static> {
+fn socket(outside: Stack<'static>, port: u16) -> &'static mut UdpSocket<'static> {
     const PACKETS: usize = 16;
     const BYTES: usize = PACKETS * 1472;
     static MEMORY: ConstStaticCell<[([PacketMetadata; PACKETS], [u8; BYTES]); 2]> =

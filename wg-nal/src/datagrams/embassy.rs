@@ -1,19 +1,19 @@
 //! Datagrams over embassy-net.
 
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::net::IpAddr;
-use core::task::{Context, Poll};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 
 use embassy_net::IpAddress;
 use embassy_net::udp::{RecvError, SendError, UdpMetadata, UdpSocket};
+use embassy_time::{Duration, Instant};
 use wg_core::{Ecn, Endpoint, Source};
 
 use super::{Datagrams, UnderlayError, largest_payload, reply_address};
 
 /// A bound socket of embassy-net.
-///
-/// Borrows the socket, whose methods take `&self`: the caller keeps it, and may look at it.
 ///
 /// # The MTU
 ///
@@ -28,6 +28,16 @@ use super::{Datagrams, UnderlayError, largest_payload, reply_address};
 /// would make room never, and nothing is received while a send waits. The protocol sends what
 /// matters again.
 ///
+/// # A neighbour that does not answer
+///
+/// The stack sends in order, and waits at the first datagram whose receiver it has no route or
+/// no link address for. So that no such receiver holds back the others, a socket that has sent
+/// nothing for two seconds is closed and bound again, at the next send: what waited in it is
+/// lost, in both directions. Cookie replies go to whoever asks, under addresses that may be
+/// spoofed, so they get 100 ms, are sent only when nothing waits, and after one that did not
+/// leave, not for five seconds. (For the first of them, the stack keeps the socket waiting even
+/// when it is empty again.)
+///
 /// # Addresses that change
 ///
 /// Over IPv6, replies leave from the address that the peer wrote to, even when the stack has it
@@ -40,9 +50,32 @@ use super::{Datagrams, UnderlayError, largest_payload, reply_address};
 /// tunnel is another stack: a default route there does no harm. A datagram towards an address
 /// of which the stack has none of the family, or no route, is lost without an error.
 pub struct EmbassyUdp<'s, 'd> {
-    socket: &'s UdpSocket<'d>,
+    socket: &'s mut UdpSocket<'d>,
     ip_mtu: u16,
+    queue: Queue,
 }
+
+/// What is known of the socket's send queue, whose length embassy-net does not tell.
+struct Queue {
+    /// The last time when it was empty, or seen to move.
+    moved: Instant,
+    /// How long its first datagram may wait.
+    patience: Duration,
+    /// Datagrams that it took since then. More than it has room for: it has moved.
+    taken: usize,
+    full: bool,
+    no_cookies_before: Instant,
+}
+
+/// Long enough for the slowest link that carries IP packets of 1500 bytes.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Long enough for an answer of a neighbour, and short enough for everybody else.
+const COOKIE_PATIENCE: Duration = Duration::from_millis(100);
+/// A peer asks again after as long. Its datagrams have most of that, since the stack lets the
+/// socket send nothing for a second after it asked for a neighbour.
+const COOKIE_PAUSE: Duration = Duration::from_secs(5);
+/// The first byte of a cookie reply: section 5.4.7 of the whitepaper.
+const COOKIE_REPLY: u8 = 3;
 
 /// Why embassy-net did not take a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,8 +119,48 @@ impl From<SendError> for EmbassyError {
 impl<'s, 'd> EmbassyUdp<'s, 'd> {
     /// Wraps a socket that is bound, over an underlay whose largest IP packet has `ip_mtu`
     /// bytes.
-    pub const fn new(socket: &'s UdpSocket<'d>, ip_mtu: u16) -> Self {
-        Self { socket, ip_mtu }
+    pub fn new(socket: &'s mut UdpSocket<'d>, ip_mtu: u16) -> Self {
+        let now = Instant::now();
+        let (patience, no_cookies_before) = (PATIENCE, now);
+        let queue = Queue { moved: now, patience, taken: 0, full: false, no_cookies_before };
+        Self { socket, ip_mtu, queue }
+    }
+
+    /// Makes way for a datagram, and tells whether it may be sent.
+    fn make_way(&mut self, datagram: &[u8]) -> bool {
+        let Self { socket, queue, .. } = self;
+        let now = Instant::now();
+        let is_cookie = datagram.first() == Some(&COOKIE_REPLY);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut is_empty = pin!(socket.flush()).poll(&mut cx).is_ready();
+        if !is_empty && now.saturating_duration_since(queue.moved) >= queue.patience {
+            if queue.patience == COOKIE_PATIENCE {
+                queue.no_cookies_before = now.saturating_add(COOKIE_PAUSE);
+            }
+            let bound = socket.endpoint();
+            socket.close();
+            // It was open a moment ago, so its port is not 0.
+            let _ = socket.bind(bound);
+            is_empty = true;
+        }
+        if is_cookie && (!is_empty || now < queue.no_cookies_before) {
+            return false;
+        }
+        if is_empty {
+            let patience = if is_cookie { COOKIE_PATIENCE } else { PATIENCE };
+            *queue = Queue { moved: now, patience, taken: 0, full: false, ..*queue };
+        }
+        true
+    }
+}
+
+impl Queue {
+    fn took_one(&mut self, room: usize) {
+        self.taken += 1;
+        if self.full || self.taken > room {
+            *self =
+                Self { moved: Instant::now(), patience: PATIENCE, taken: 1, full: false, ..*self };
+        }
     }
 }
 
@@ -149,19 +222,25 @@ impl Datagrams for EmbassyUdp<'_, '_> {
         let local = to.local.filter(IpAddr::is_ipv6);
         let to = Endpoint { local, ..to };
         let metadata = address(self.socket, self.ip_mtu, to, datagram.len())?;
-        let offer = |cx: &mut Context<'_>| self.socket.poll_send_to(datagram, metadata, cx);
+        if !self.make_way(datagram) {
+            return Err(UnderlayError::Stack(EmbassyError::Full));
+        }
         let mut offered = false;
-        poll_fn(|cx| match offer(cx) {
-            Poll::Ready(result) => {
-                Poll::Ready(result.map_err(|error| UnderlayError::Stack(error.into())))
-            }
-            Poll::Pending if offered => Poll::Ready(Err(UnderlayError::Stack(EmbassyError::Full))),
+        let result = poll_fn(|cx| match self.socket.poll_send_to(datagram, metadata, cx) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(EmbassyError::from)),
+            Poll::Pending if offered => Poll::Ready(Err(EmbassyError::Full)),
             Poll::Pending => {
                 offered = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
         })
-        .await
+        .await;
+        match result {
+            Ok(()) => self.queue.took_one(self.socket.packet_send_capacity()),
+            Err(EmbassyError::Full) => self.queue.full = true,
+            Err(_) => {}
+        }
+        result.map_err(UnderlayError::Stack)
     }
 }

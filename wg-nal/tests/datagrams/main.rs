@@ -5,12 +5,15 @@ mod conformance;
 mod two_stacks;
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use async_io::Timer;
 use conformance::{Pair, conformance};
 use edge_nal::UdpBind;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
-use two_stacks::{PORT, in_time, over_two_stacks, v4, v6};
+use futures_lite::future::or;
+use two_stacks::{PORT, in_time, over_two_ethernets, over_two_stacks, v4, v6};
 use wg_core::Endpoint;
 use wg_nal::{
     CancelSafe, Datagrams, EdgeUdp, EmbassyError, EmbassyUdp, UdpBuffers, UdpNalError, UdpPool,
@@ -148,7 +151,8 @@ fn embassy_net_conforms() {
             alice.bind(PORT).unwrap();
             bob.bind(PORT).unwrap();
             let pair = Pair { a, b, tells_local: true };
-            let (mut alice, mut bob) = (EmbassyUdp::new(&alice, 1500), EmbassyUdp::new(&bob, 1500));
+            let mut alice = EmbassyUdp::new(&mut alice, 1500);
+            let mut bob = EmbassyUdp::new(&mut bob, 1500);
             conformance(pair, &mut alice, &mut bob).await;
         });
     }
@@ -162,7 +166,8 @@ fn embassy_net_carries_what_the_mtu_says_and_refuses_one_byte_more() {
         let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
         alice.bind(PORT).unwrap();
         bob.bind(PORT).unwrap();
-        let (mut alice, mut bob) = (EmbassyUdp::new(&alice, 1478), EmbassyUdp::new(&bob, 1478));
+        let mut alice = EmbassyUdp::new(&mut alice, 1478);
+        let mut bob = EmbassyUdp::new(&mut bob, 1478);
         for (remote, largest) in [(v4(2), 1450), (v6(2), 1430)] {
             assert_eq!(alice.largest_datagram(remote.ip()), largest);
             let to = Endpoint { remote, local: None };
@@ -181,10 +186,10 @@ fn embassy_net_with_its_link_down_gives_up_sending_and_does_not_hang() {
         let mut memory = Memory::new();
         let mut socket = memory.socket(one);
         let to = Endpoint { remote: v4(2), local: None };
-        let not_bound = EmbassyUdp::new(&socket, 1500).send(to, b"x").await;
+        let not_bound = EmbassyUdp::new(&mut socket, 1500).send(to, b"x").await;
         assert_eq!(not_bound, Err(UnderlayError::Stack(EmbassyError::NotBound)));
         socket.bind(PORT).unwrap();
-        let mut alice = EmbassyUdp::new(&socket, 1500);
+        let mut alice = EmbassyUdp::new(&mut socket, 1500);
         // Two datagrams fit into the socket, and eight into the driver, which nobody empties.
         let mut taken = 0;
         while alice.send(to, b"x").await == Ok(()) {
@@ -210,15 +215,102 @@ fn embassy_net_is_never_given_addresses_of_two_families() {
         let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
         alice.bind(v4(1)).unwrap();
         bob.bind(PORT).unwrap();
-        let refused =
-            EmbassyUdp::new(&alice, 1500).send(Endpoint { remote: v6(2), local: None }, b"x").await;
+        let mut alice = EmbassyUdp::new(&mut alice, 1500);
+        let refused = alice.send(Endpoint { remote: v6(2), local: None }, b"x").await;
         assert_eq!(refused, Err(UnderlayError::OtherFamily));
         // A stale local address is not used.
         let to = Endpoint { remote: v4(1), local: Some(v6(2).ip()) };
-        EmbassyUdp::new(&bob, 1500).send(to, b"reply").await.unwrap();
+        EmbassyUdp::new(&mut bob, 1500).send(to, b"reply").await.unwrap();
         let mut buf = [0; 10];
-        let (len, source) = EmbassyUdp::new(&alice, 1500).receive(&mut buf).await.unwrap();
+        let (len, source) = alice.receive(&mut buf).await.unwrap();
         assert_eq!((len, source.remote), (5, v4(2)));
+    });
+}
+
+/// A stack of embassy-net sends in order, and asks for a link address as long as there is none.
+#[test]
+fn embassy_net_waits_two_seconds_for_a_neighbour_that_does_not_answer() {
+    over_two_ethernets(async |one, two| {
+        let (mut m1, mut m2) = (Memory::new(), Memory::new());
+        let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
+        alice.bind(PORT).unwrap();
+        bob.bind(PORT).unwrap();
+        let mut alice = EmbassyUdp::new(&mut alice, 1500);
+        let mut bob = EmbassyUdp::new(&mut bob, 1500);
+        let to = |remote| Endpoint { remote, local: None };
+        for (round, nobody) in [v4(99), "192.0.2.1:1".parse().unwrap(), v6(99)].iter().enumerate() {
+            let honest = vec![7; 10 + round];
+            alice.send(to(*nobody), b"nobody is there").await.unwrap();
+            let begun = Instant::now();
+            let heard = async {
+                let mut buf = [0; 100];
+                while bob.receive(&mut buf).await.unwrap().0 != honest.len() {}
+            };
+            let sending = async {
+                loop {
+                    // It may be refused while the first one waits.
+                    let _ = alice.send(to(v4(2)), &honest).await;
+                    Timer::after(Duration::from_millis(50)).await;
+                }
+            };
+            or(heard, sending).await;
+            let waited = begun.elapsed();
+            assert!((1900..4000).contains(&waited.as_millis()), "{nobody}: waited {waited:?}");
+        }
+    });
+}
+
+/// Else whoever knows the board's public key makes it answer addresses where nobody is.
+#[test]
+fn embassy_net_lets_no_cookie_reply_hold_back_honest_datagrams() {
+    over_two_ethernets(async |one, two| {
+        let (mut m1, mut m2) = (Memory::new(), Memory::new());
+        let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
+        alice.bind(PORT).unwrap();
+        bob.bind(PORT).unwrap();
+        let mut alice = EmbassyUdp::new(&mut alice, 1500);
+        let mut bob = EmbassyUdp::new(&mut bob, 1500);
+        let to = |remote| Endpoint { remote, local: None };
+        let cookie_reply = [[3].as_slice(), &[0; 63]].concat();
+        alice.send(to(v4(2)), b"where somebody is").await.unwrap();
+        let mut buf = [0; 100];
+        bob.receive(&mut buf).await.unwrap();
+
+        let mut heard = 0;
+        let mut last = Instant::now();
+        let mut silence = Duration::ZERO;
+        let listen = async {
+            loop {
+                bob.receive(&mut buf).await.unwrap();
+                heard += 1;
+                silence = silence.max(last.elapsed());
+                last = Instant::now();
+            }
+        };
+        let flood = async {
+            for _ in 0..60 {
+                for spoofed in 100..110 {
+                    // What cannot leave is dropped.
+                    let _ = alice.send(to(v4(spoofed)), &cookie_reply).await;
+                }
+                // At first there is no room for all that waits.
+                let _ = alice.send(to(v4(2)), b"honest").await;
+                Timer::after(Duration::from_millis(100)).await;
+            }
+        };
+        or(flood, listen).await;
+        assert!(heard >= 35, "{heard} of 60 honest datagrams in a flood");
+        assert!(silence < Duration::from_secs(2), "silent for {silence:?}");
+
+        // A caller where somebody is gets its cookie, when the flood is over.
+        let asks = async {
+            loop {
+                let _ = alice.send(to(v4(2)), &cookie_reply).await;
+                Timer::after(Duration::from_millis(200)).await;
+            }
+        };
+        let gets = async { while bob.receive(&mut buf).await.unwrap().0 != 64 {} };
+        or(gets, asks).await;
     });
 }
 

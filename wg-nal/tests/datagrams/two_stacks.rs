@@ -48,16 +48,27 @@ pub(crate) fn over_two_stacks(
     link: bool,
     test: impl AsyncFnOnce(Stack<'_>, Stack<'_>),
 ) {
+    let no_address = [HardwareAddress::Ip; 2];
     match mtu {
-        1478 => over_two_stacks_of::<1478>(link, test),
-        _ => over_two_stacks_of::<1500>(link, test),
+        1478 => over_two_stacks_of::<1478>(no_address, link, test),
+        _ => over_two_stacks_of::<1500>(no_address, link, test),
     }
 }
 
-fn over_two_stacks_of<const MTU: usize>(link: bool, test: impl AsyncFnOnce(Stack<'_>, Stack<'_>)) {
+/// The same where stacks ask for each other's link addresses.
+pub(crate) fn over_two_ethernets(test: impl AsyncFnOnce(Stack<'_>, Stack<'_>)) {
+    let addresses = [1, 2].map(|host| HardwareAddress::Ethernet([2, 0, 0, 0, 0, host]));
+    over_two_stacks_of::<1514>(addresses, true, test);
+}
+
+fn over_two_stacks_of<const MTU: usize>(
+    [address1, address2]: [HardwareAddress; 2],
+    link: bool,
+    test: impl AsyncFnOnce(Stack<'_>, Stack<'_>),
+) {
     let (mut s1, mut s2) = (State::<MTU, 8, 8>::new(), State::<MTU, 8, 8>::new());
-    let (wire1, device1): (_, Device<'_, MTU>) = new(&mut s1, HardwareAddress::Ip);
-    let (wire2, device2): (_, Device<'_, MTU>) = new(&mut s2, HardwareAddress::Ip);
+    let (wire1, device1): (_, Device<'_, MTU>) = new(&mut s1, address1);
+    let (wire2, device2): (_, Device<'_, MTU>) = new(&mut s2, address2);
     let (mut r1, mut r2) = (StackResources::<4>::new(), StackResources::<4>::new());
     let (one, mut run1) = embassy_net::new(device1, config(1), &mut r1, 1);
     let (two, mut run2) = embassy_net::new(device2, config(2), &mut r2, 2);
