@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use super::scene::{KERNEL_INNER, MTU, OUR_INNER, V4, V6};
 use super::{Case, Scene, Tunnel};
 use crate::lan::Faults;
-use crate::peer::Driver;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("data.ipv4_inside", "IPv4 packets pass both ways", ipv4_inside),
@@ -30,10 +29,6 @@ pub(super) const CASES: &[Case] = &[
         "data.tcp_through_a_bad_link",
         "TCP arrives whole though datagrams are lost, doubled and overtaken",
         tcp_through_a_bad_link,
-    )
-    .not_with(
-        &[Driver::Blocking],
-        "the stream nearly stalls, with smoltcp 0.12 as the host inside; the cause is not traced",
     ),
 ];
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::socket::{icmp, tcp};
-use smoltcp::time::{Duration, Instant};
+use smoltcp::time::Instant;
 use smoltcp::wire::{
     HardwareAddress, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpCidr, IpListenEndpoint,
 };
@@ -155,11 +155,7 @@ impl Inner {
 
 fn tcp_socket() -> tcp::Socket<'static> {
     let buffer = || tcp::SocketBuffer::new(vec![0; TCP_BUFFER]);
-    let mut socket = tcp::Socket::new(buffer(), buffer());
-    // After losses the stack was seen to send nothing any more, with data unacknowledged, whatever
-    // drove the tunnel. The acknowledgements of keepalives make it send again.
-    socket.set_keep_alive(Some(Duration::from_millis(300)));
-    socket
+    tcp::Socket::new(buffer(), buffer())
 }
 
 impl phy::Device for Packets {
