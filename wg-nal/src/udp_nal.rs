@@ -101,7 +101,9 @@ impl<const SOCKETS: usize> fmt::Debug for UdpPool<'_, SOCKETS> {
 ///
 /// Its sockets come from a [`UdpPool`] and return to it when dropped. embassy-net does not
 /// refuse a port that another socket has: the first one then gets its datagrams. Receiving and
-/// sending may be dropped at any time and lose nothing; a full send buffer is waited for.
+/// sending may be dropped at any time and lose nothing; a full send buffer is waited for. So
+/// under the tunnel a neighbour that never answers would hold it back for ever: take
+/// [`EmbassyUdp`](crate::EmbassyUdp) there, which clears its socket.
 #[derive(Clone, Copy)]
 pub struct UdpNal<'p, 'd> {
     sockets: &'p RefCell<[Option<UdpSocket<'d>>]>,

@@ -13,10 +13,11 @@ use std::time::Duration;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Config, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
 use virtual_network::host::{Host, host, introduce, key_of, run};
 use virtual_network::{Network, Simulation, address_of};
 use wg_core::PresharedKey;
-use wg_nal::{LinkPolicy, Peer};
+use wg_nal::{LinkPolicy, Peer, UdpBuffers, UdpPool};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PORT: u16 = 80;
@@ -141,6 +142,37 @@ fn a_connection_survives_ten_idle_minutes_and_the_rekeys_in_them() {
     });
     simulation.run_for(600 * SECOND);
     simulation.block_on_live(10 * SECOND, exchange(&mut socket, b"after"));
+}
+
+/// A client of embedded-nal-async, such as an SNTP client, on a stack that has none of its UDP.
+#[test]
+fn udp_of_embedded_nal_async_works_inside() {
+    let network = Network::new();
+    let (mut client, mut server) = client_and_server(&network);
+    let mtu = u16::try_from(client.interface.mtu()).unwrap();
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut client);
+    run(&mut simulation, &mut server);
+    let client = stack(&mut simulation, client, 1);
+    let server = stack(&mut simulation, server, 2);
+    let (mut m1, mut m2) = (UdpBuffers::<1, 4, 6000>::new(), UdpBuffers::<1, 4, 6000>::new());
+    let (p1, p2) = (UdpPool::new(client, mtu, &mut m1), UdpPool::new(server, mtu, &mut m2));
+    let service = (inside(2), 123).into();
+    simulation.block_on_live(10 * SECOND, async {
+        client.wait_link_up().await;
+        let mut bound = p2.nal().bind_multiple(service).await.unwrap();
+        let (_, mut asking) = p1.nal().connect(service).await.unwrap();
+        let largest = usize::from(mtu) - 28;
+        for len in [0, 48, largest] {
+            asking.send(&vec![7; len]).await.unwrap();
+            let mut buf = [0; 1500];
+            let (came, local, remote) = bound.receive_into(&mut buf).await.unwrap();
+            assert_eq!((came, local), (len, service));
+            bound.send(local, remote, &buf[..came]).await.unwrap();
+            assert_eq!(asking.receive_into(&mut buf).await.unwrap(), len);
+        }
+        assert!(asking.send(&vec![7; largest + 1]).await.is_err(), "it would not fit");
+    });
 }
 
 /// All room for packets to send is taken by packets for a peer that does not answer. What comes
