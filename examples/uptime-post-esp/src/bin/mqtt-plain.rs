@@ -17,5 +17,5 @@ async fn main(spawner: Spawner) -> ! {
 
 async fn run(spawner: Spawner) -> Result<Infallible, board::Error> {
     let board = board::start(spawner)?;
-    Ok(mqtt::publish_uptime(board.wifi).await)
+    match mqtt::publish_uptime(board.wifi).await {}
 }

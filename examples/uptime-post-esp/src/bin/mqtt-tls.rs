@@ -18,5 +18,5 @@ async fn main(spawner: Spawner) -> ! {
 async fn run(spawner: Spawner) -> Result<Infallible, board::Error> {
     let mut board = board::start(spawner)?;
     let authority = board::certificate(&mut board)?;
-    Ok(tls::publish_uptime(board.wifi, &authority).await)
+    match tls::publish_uptime(board.wifi, &authority).await {}
 }

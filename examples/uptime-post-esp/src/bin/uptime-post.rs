@@ -18,5 +18,5 @@ async fn main(spawner: Spawner) -> ! {
 async fn run(spawner: Spawner) -> Result<Infallible, board::Error> {
     let tunnel = tunnel::start(board::start(spawner)?).await?;
     let inside = tunnel.inside;
-    Ok(tunnel.with(post_uptime(inside)).await)
+    match tunnel.with(post_uptime(inside)).await {}
 }
