@@ -24,12 +24,13 @@ pub fn post_uptime(text: &str) -> Result<Infallible, Error> {
     let tunnel = Tunnel::start(Settings::from_config(text)?, sntp_clock(), random()?)?;
     let sockets = Sockets::new(TIMEOUT);
     let pause = embassy_time::Duration::from_secs(30);
-    match block_on(uptime::post_uptime(&sockets, &sockets, uptime::URL, pause, |outcome| {
+    let told = |outcome| {
         log::info!("{outcome}");
         if !matches!(outcome, Outcome::Posted(_)) {
             // Why: no clock yet, no endpoint, no answer.
             log::info!("the tunnel: {:?}", tunnel.status());
         }
-        ControlFlow::<Infallible>::Continue(())
-    })) {}
+        ControlFlow::<Result<_, _>>::Continue(())
+    };
+    block_on(uptime::post_uptime(&sockets, &sockets, uptime::URL, pause, told))
 }
