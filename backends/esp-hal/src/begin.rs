@@ -2,8 +2,10 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use core::pin::pin;
 
 use embassy_futures::join::join_array;
+use embassy_futures::poll_once;
 use embassy_futures::select::select3;
 use embassy_net::dns::DnsSocket;
 use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
@@ -116,6 +118,8 @@ impl<C: Timestamps, const PEERS: usize> Runner<C, PEERS> {
             core::future::pending::<()>().await;
         };
         select3(tunnel.run(), inside.run(), names).await;
+        // It sees that its link is down, and tells those who wait for that.
+        let _ = poll_once(pin!(inside.run()));
     }
 
     /// The clock of timestamps, to ask how it stands.
