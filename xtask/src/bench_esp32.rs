@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use crate::chip::Chip;
+
 /// Count what every operation costs on the ESP32's instruction sets, or time it on a board.
 ///
 /// Without `--chip`, counts instructions in an emulator: Xtensa with both of its calling
@@ -25,7 +27,7 @@ pub(crate) struct BenchEsp32 {
     emulator: bool,
     /// Flash this chip, on a serial port of this machine, and read the cycles that it counts.
     #[arg(long, value_name = "CHIP")]
-    chip: Option<board::Chip>,
+    chip: Option<Chip>,
     /// With `--chip`, only build the image that would be flashed.
     #[arg(long, requires = "chip")]
     build_only: bool,

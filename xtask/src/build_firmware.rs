@@ -1,29 +1,35 @@
-//! `cargo xtask build-firmware`: links the firmware of Espressif's chips, and says what flash
-//! and memory it takes beside the same firmware without a tunnel and with TLS in its place.
+//! `cargo xtask build-firmware`: builds the firmware of all boards, and says what flash and
+//! memory it takes: beside the same without a tunnel, and with TLS in its place.
 
-mod chip;
+mod esp;
 mod image;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::Args;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
 
+use crate::board::{Firmware, Kind};
+use crate::chip::Chip;
+use crate::setup::rust_src::Toolchain;
 use crate::setup::{self, Need};
-use chip::{Builder, Chip, IMAGES};
+use crate::workspace::{has_program, output_of, root, target_dir};
+use esp::IMAGES;
 use image::Image;
 
-/// Build and link the firmware in examples/uptime-post-esp, and list its flash and memory.
+/// Build the firmware of all boards, and list its flash and memory.
 ///
-/// Builds every image for the ESP32-C3, unless other chips are named. The Xtensa chips need
-/// Espressif's compiler, a toolchain that rustup calls `esp` (`cargo install espup; espup
-/// install`). An image that holds what it must not, or lacks what it must hold, fails.
+/// Without a flag, all images for the ESP32-C3, and what is compiled only: the template, and
+/// what of the firmware for ESP-IDF does without ESP-IDF. The Xtensa chips need Espressif's
+/// compiler, a toolchain that rustup calls `esp` (`cargo install espup; espup install`). An
+/// image that holds what it must not, or lacks what it must hold, fails; so does one that does
+/// not fit its partition, where espflash is installed.
 #[derive(Args)]
 pub(crate) struct BuildFirmware {
-    /// Every chip that can be built on this machine.
+    /// Everything that can be built on this machine: every chip, and the emulated boards.
     #[arg(long, conflicts_with = "chip")]
     all: bool,
-    /// These chips. Fails where one of them cannot be built.
+    /// These chips alone. Fails where one of them cannot be built.
     #[arg(long, value_enum, value_name = "CHIP")]
     chip: Vec<Chip>,
     /// Write the numbers to this file too, as one flat JSON object.
@@ -31,49 +37,107 @@ pub(crate) struct BuildFirmware {
     json: Option<PathBuf>,
 }
 
+/// An image for a chip or a board.
+struct Built {
+    machine: &'static str,
+    name: &'static str,
+    image: Image,
+}
+
+/// What is compiled and not linked: a library, or what only its own system links.
+struct Compiled {
+    package: &'static str,
+    arguments: &'static [&'static str],
+    target: &'static str,
+    reason: &'static str,
+}
+
+const TEMPLATE: Compiled = Compiled {
+    package: "examples/template",
+    arguments: &["build", "--lib", "-Zbuild-std=core,alloc"],
+    target: "riscv32imc-unknown-none-elf",
+    reason: "a library, until a board is filled in",
+};
+
+const COMPILED: &[Compiled] = &[
+    TEMPLATE,
+    Compiled { target: "thumbv7em-none-eabihf", ..TEMPLATE },
+    Compiled {
+        package: "examples/uptime-post-idf",
+        // Of the package's own lock file, and of a library that only ESP-IDF's build links.
+        arguments: &["check", "--lib", "--no-default-features"],
+        target: "riscv32imc-esp-espidf",
+        reason: "its link, and its board file, need ESP-IDF",
+    },
+];
+
 impl BuildFirmware {
     pub(crate) fn run(self) -> Result<()> {
-        setup::require(&[Need::RustSrc])?;
-        let builder = Builder::find()?;
-        let chips = match (self.all, self.chip) {
-            (true, _) => Chip::ALL.to_vec(),
-            (false, chips) if chips.is_empty() => vec![Chip::Esp32c3],
-            (false, chips) => {
-                if let Some(obstacle) = chips.iter().find_map(|chip| builder.obstacle(*chip)) {
-                    bail!("{obstacle}");
-                }
-                chips
-            }
+        let chips = match (self.all, self.chip.is_empty()) {
+            (true, _) => Chip::value_variants().to_vec(),
+            (false, true) => vec![Chip::Esp32c3],
+            (false, false) => self.chip.clone(),
         };
-        let mut numbers = serde_json::Map::new();
+        let mut built = Vec::new();
         let mut left_out = Vec::new();
         for chip in chips {
-            if let Some(obstacle) = builder.obstacle(chip) {
-                left_out.push(obstacle);
-                continue;
+            match chip.obstacle() {
+                Some(obstacle) if self.all => left_out.push(obstacle),
+                Some(obstacle) => bail!("{obstacle}"),
+                None => built.extend(esp::build(chip)?.into_iter().map(|(name, image)| Built {
+                    machine: chip.name(),
+                    name,
+                    image,
+                })),
             }
-            let mut images = Vec::new();
-            for features in [&["tls-rsa"] as &[&str], &[]] {
-                let built = builder.build(chip, features)?;
-                for wanted in IMAGES.iter().filter(|image| image.features == features) {
-                    let image = Image::load(&built.join(wanted.binary))?;
-                    image
-                        .check(wanted)
-                        .with_context(|| format!("{} {}", chip.name(), wanted.name))?;
-                    images.push((wanted.name, image));
+        }
+        if self.all {
+            for &kind in Kind::ALL {
+                setup::require(kind.needs())?;
+                let image = Image::load(&Firmware::build(kind)?.image)?;
+                for krate in ["uptime", "wg_core"] {
+                    ensure!(image.holds(krate), "{krate} is not in the image of {}", kind.name());
                 }
+                built.push(Built { machine: kind.name(), name: "boards", image });
             }
-            report(chip, &images, &mut numbers);
+        }
+        let compiled: &[Compiled] = if self.chip.is_empty() { COMPILED } else { &[] };
+        for compiled in compiled {
+            compiled.compile()?;
+        }
+
+        report(&built);
+        for Compiled { package, target, reason, .. } in compiled {
+            println!("{target:<28} {package:<26} compiled, not linked: {reason}");
         }
         for obstacle in left_out {
-            println!("\nnot built: {obstacle}");
+            println!("not built: {obstacle}");
+        }
+        if !has_program("espflash") {
+            println!("not seen: whether images fit their partition (no espflash here)");
         }
         if let Some(file) = self.json {
-            let text = serde_json::to_string_pretty(&numbers)? + "\n";
+            let text = serde_json::to_string_pretty(&numbers(&built))? + "\n";
             std::fs::write(&file, text)
                 .with_context(|| format!("cannot write {}", file.display()))?;
         }
         Ok(())
+    }
+}
+
+impl Compiled {
+    fn compile(&self) -> Result<()> {
+        println!("compiling {} for {}", self.package, self.target);
+        setup::require(&[Need::RustSrc])?;
+        let mut cargo = Toolchain::find()?.cargo();
+        cargo
+            .args(self.arguments)
+            .args(["--locked", "--target", self.target, "--target-dir"])
+            .arg(target_dir().join("firmware"))
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTFLAGS")
+            .current_dir(root().join(self.package));
+        output_of(&mut cargo).map(drop)
     }
 }
 
@@ -82,33 +146,36 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("the tunnel, under HTTP", "uptime-post", "http-plain"),
     ("the tunnel, under MQTT", "mqtt-tunnel", "mqtt-plain"),
     ("TLS with P-256, under MQTT", "mqtt-tls", "mqtt-plain"),
-    ("TLS with P-256, P-384 and RSA", "mqtt-tls-rsa", "mqtt-plain"),
+    ("TLS with P-256, P-384, RSA", "mqtt-tls-rsa", "mqtt-plain"),
 ];
 
-fn report(
-    chip: Chip,
-    images: &[(&str, Image)],
-    numbers: &mut serde_json::Map<String, serde_json::Value>,
-) {
-    println!("\n{:<32} {:>10} {:>10}", format!("{}, bytes", chip.name()), "flash", "static RAM");
-    let named = IMAGES.iter().filter_map(|wanted| find(images, wanted.name).zip(Some(wanted.name)));
-    for (image, name) in named {
-        let Image { flash, ram, .. } = image;
-        println!("{name:<32} {flash:>10} {ram:>10}");
-        let key = format!("{}.{}", chip.name(), name.replace('-', "_"));
-        numbers.insert(format!("{key}.flash_bytes"), (*flash).into());
-        numbers.insert(format!("{key}.static_ram_bytes"), (*ram).into());
-    }
-    for (what, with, without) in ADDED {
-        let Some((with, without)) = find(images, with).zip(find(images, without)) else { continue };
-        let flash = signed_difference(with.flash, without.flash);
-        let ram = signed_difference(with.ram, without.ram);
-        println!("{:<32} {flash:>+10} {ram:>+10}", format!("+ {what}"));
+fn report(built: &[Built]) {
+    println!("\n{:<28} {:<26} {:>8} {:>10}", "chip or board", "image", "flash", "static RAM");
+    for Built { machine, name, image: Image { flash, ram, .. } } in built {
+        println!("{machine:<28} {name:<26} {flash:>8} {ram:>10}");
+        // The last of a chip's.
+        if IMAGES.last().is_some_and(|last| last.name == *name) {
+            for (what, with, without) in ADDED {
+                let find = |name: &str| {
+                    built.iter().find(|built| built.machine == *machine && built.name == name)
+                };
+                let Some((with, without)) = find(with).zip(find(without)) else { continue };
+                let flash = signed_difference(with.image.flash, without.image.flash);
+                let ram = signed_difference(with.image.ram, without.image.ram);
+                println!("{:<28} {what:<26} {flash:>+8} {ram:>+10}", "");
+            }
+        }
     }
 }
 
-fn find<'i>(images: &'i [(&str, Image)], name: &str) -> Option<&'i Image> {
-    images.iter().find(|(of, _)| *of == name).map(|(_, image)| image)
+fn numbers(built: &[Built]) -> serde_json::Map<String, serde_json::Value> {
+    let mut numbers = serde_json::Map::new();
+    for Built { machine, name, image } in built {
+        let key = format!("{machine}.{}", name.replace('-', "_"));
+        numbers.insert(format!("{key}.flash_bytes"), image.flash.into());
+        numbers.insert(format!("{key}.static_ram_bytes"), image.ram.into());
+    }
+    numbers
 }
 
 fn signed_difference(with: u64, without: u64) -> i64 {

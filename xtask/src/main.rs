@@ -4,6 +4,7 @@ mod bench_esp32;
 mod bench_host;
 mod board;
 mod build_firmware;
+mod chip;
 mod constant_time;
 mod demo;
 mod interop;

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 
 use embassy_futures::join::join_array;
 use embassy_futures::select::select3;
+use embassy_futures::yield_now;
 use embassy_net::dns::DnsSocket;
 use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
 use embassy_net::{ConfigV4, ConfigV6, Stack, StackResources};
@@ -115,7 +116,12 @@ impl<C: Timestamps, const PEERS: usize> Runner<C, PEERS> {
             // What has nothing to resolve goes on.
             core::future::pending::<()>().await;
         };
-        select3(tunnel.run(), inside.run(), names).await;
+        let until_stopped = async {
+            tunnel.run().await;
+            // The stack has a turn to see that its link is down, and to tell who waits for that.
+            yield_now().await;
+        };
+        select3(inside.run(), until_stopped, names).await;
     }
 
     /// The clock of timestamps, to ask how it stands.

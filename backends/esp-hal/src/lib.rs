@@ -33,6 +33,22 @@
 //! | timestamps over reboots, the private key | flash: [`store`] |
 //! | the configuration | the text of a wg-quick file in flash: [`read_text`] |
 //!
+//! # What a mistake or a bad day does
+//!
+//! None of it needs a reboot, and each row has a test.
+//!
+//! | | |
+//! | --- | --- |
+//! | Wi-Fi is not up, or goes | nothing waits for it: an attempt every 5 s, the peer is `Blocked(Unanswered)`, connects in the tunnel time out, and within 6 s of its return there is a session |
+//! | `begin` twice | [`Memory`] is taken: the second call does not compile, and `StaticCell` panics (its `try_init` does not). With memory of its own it is a second tunnel beside the first: give it another `ListenPort`, or none |
+//! | `stop` twice, before the first `run`, or during a handshake | the same as once, at once: `run` returns, the link in the tunnel is down, and `run` goes on where it was |
+//! | the flash takes no writes | no handshake without a timestamp that is kept: `Blocked(ClockReserve)` and [`Counters::reserve_errors`](wg_nal::Counters), until it takes them. A session that was there goes on, and so do the timestamps that were reserved |
+//! | the flash is full of anything | no text: [`TextError`]; no key: `IdentityError`, and none is made in its place; timestamps: as for no writes. `FlashStore::erase`, or espflash's `erase-region`, is the way out |
+//! | the flash is erased | a new key ([`Origin::Generated`](wg_nal::Origin)), to be entered at the gateway; timestamps begin anew, with the RTC's time if it was set |
+//! | the configuration has a mistake, or does not fit | [`BeginError`], with the line; nothing runs |
+//! | the random generator is stuck, or no radio is on | `SeedError`, `TrngError`: no tunnel |
+//! | the endpoint's name has no address | asked for again and again, beside everything else |
+//!
 //! On a host the crate is whole but for what touches a register: `trng`, `unix_time` and
 //! `set_unix_time` are for `target_os = "none"`.
 

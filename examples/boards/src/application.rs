@@ -1,15 +1,11 @@
-//! What a firmware author writes: sockets, and an unchanged HTTP client.
+//! What the firmware does in the tunnel: the application of all boards, and an echo.
 
-use core::fmt::Write as _;
+use core::ops::ControlFlow;
 
 use embassy_executor::Spawner;
 use embassy_net::Stack;
-use embassy_net::dns::DnsSocket;
-use embassy_net::tcp::client::{TcpClient, TcpClientState};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use embassy_time::{Duration, Instant, Ticker};
-use reqwless::client::HttpClient;
-use reqwless::request::{Method, RequestBuilder};
+use embassy_time::Duration;
 
 use crate::board::{self, print};
 use crate::stack;
@@ -49,24 +45,15 @@ async fn echo(network: Stack<'static>) -> ! {
     }
 }
 
-/// Posts every second how long the board has been up.
+/// Posts every second how long the board has been up, and tells the console of the tunnel.
 #[embassy_executor::task]
 async fn post_uptime(network: Stack<'static>, handle: Handle) -> ! {
-    let state = TcpClientState::<1, 1024, 1024>::new();
-    let mut tcp = TcpClient::new(network, &state);
-    tcp.set_timeout(Some(Duration::from_secs(10)));
-    let dns = DnsSocket::new(network);
-    let mut client = HttpClient::new(&tcp, &dns);
-    network.wait_link_up().await;
-    let mut second = Ticker::every(Duration::from_secs(1));
-    loop {
-        match post(&mut client).await {
-            Ok(status) => print(format_args!("posted: {status}\n")),
-            Err(error) => print(format_args!("not posted: {error:?}\n")),
-        }
+    uptime::post_uptime_over(network, URL, Duration::from_secs(1), |outcome| {
+        print(format_args!("{outcome}\n"));
         report(&handle);
-        second.next().await;
-    }
+        ControlFlow::Continue(())
+    })
+    .await
 }
 
 /// What the console is told each second.
@@ -83,35 +70,4 @@ fn report(handle: &Handle) {
         print(format_args!(", {} {count}", refusal.name()));
     }
     print(format_args!("\n"));
-}
-
-async fn post(
-    client: &mut HttpClient<'_, TcpClient<'_, 1, 1024, 1024>, DnsSocket<'_>>,
-) -> Result<u16, reqwless::Error> {
-    let mut body = Text::default();
-    // As much as fits, and it does.
-    let _ = writeln!(body, "{{\"uptime_ms\":{}}}", Instant::now().as_millis());
-    let mut buffer = [0; 1024];
-    let request = client.request(Method::POST, URL).await?;
-    let mut request = request.body(body.bytes.get(..body.length).unwrap_or_default());
-    Ok(request.send(&mut buffer).await?.status.0)
-}
-
-/// A line in the making.
-#[derive(Default)]
-struct Text {
-    bytes: [u8; 32],
-    length: usize,
-}
-
-impl core::fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let end = self.length + text.len();
-        self.bytes
-            .get_mut(self.length..end)
-            .ok_or(core::fmt::Error)?
-            .copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! | file | is |
 //! |---|---|
-//! | `application` | what a firmware author writes: sockets, and an unchanged HTTP client |
+//! | `application` | the application of all boards, `examples/uptime`, and an echo |
 //! | `tunnel` | the network outside, the tunnel over it, and the network inside |
 //! | `flash` | the configuration, and what else is kept while the power is off |
 //! | `riscv`, `xtensa` | the boards: start-up, console, clock, network card, sleep |

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use embassy_executor::Spawner;
@@ -10,10 +10,10 @@ use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use static_cell::{ConstStaticCell, StaticCell};
 use wg_nal::rand_core::{Rng, TryCryptoRng, TryRng};
-use wg_nal::wg_core::config::InterfaceAddress;
-use wg_nal::wg_core::{AllowedIp, Event, config};
+use wg_nal::wg_core::Event;
 use wg_nal::{
-    Drbg, ETHERNET_MTU, EmbassyTime, EmbassyUdp, FlashStore, Interface, Peer, Persistent, Resources,
+    BeginError, Drbg, ETHERNET_MTU, EmbassyTime, EmbassyUdp, FlashStore, Interface, Persistent,
+    Resources, stack_config,
 };
 
 use crate::board::{self, Card, print};
@@ -38,12 +38,10 @@ pub(crate) enum Error {
     Random,
     /// The flash holds no text.
     NoConfiguration,
-    /// It does, but not a configuration's.
-    Configuration(config::ParseError),
+    /// It does, but not a configuration's, or one that does not fit.
+    Configuration(BeginError),
     /// It gives the board no IPv4 address in the tunnel.
     NoAddress,
-    /// A peer of it has no place.
-    Peer(wg_nal::PeerError),
 }
 
 impl fmt::Display for Error {
@@ -53,7 +51,6 @@ impl fmt::Display for Error {
             Self::Random => f.write_str("the random source gives no randomness"),
             Self::Configuration(error) => write!(f, "the configuration in the flash: {error}"),
             Self::NoAddress => f.write_str("the configuration has no IPv4 Address"),
-            Self::Peer(error) => write!(f, "the configuration's [Peer]: {error}"),
         }
     }
 }
@@ -61,57 +58,44 @@ impl fmt::Display for Error {
 /// Starts everything, and returns the network inside the tunnel.
 pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error> {
     let text = flash::configuration().ok_or(Error::NoConfiguration)?;
-    let config = config::Config::parse(text).map_err(Error::Configuration)?;
+    let port = wg_nal::wg_core::config::Config::parse(text)
+        .map_err(|error| Error::Configuration(BeginError::Config(error)))?
+        .listen_port();
     let mut rng = Drbg::try_new(&mut Source).map_err(|_| Error::Random)?;
 
     let card = Card::start();
     static OUTSIDE_RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = OUTSIDE_RESOURCES.init_with(StackResources::new);
-    let (outside, runner) =
-        embassy_net::new(card, v4(OUTSIDE, Some(GATEWAY)), resources, rng.next_u64());
+    let (outside, runner) = embassy_net::new(card, outside_config(), resources, rng.next_u64());
     spawner.spawn(run_outside(runner).expect("one of it"));
 
     static TUNNEL: ConstStaticCell<Resources<'static, 1, 4>> =
         ConstStaticCell::new(Resources::new());
-    let underlay = EmbassyUdp::new(socket(outside, config.listen_port()), ETHERNET_MTU);
+    let underlay = EmbassyUdp::new(socket(outside, port), ETHERNET_MTU);
     let store = FlashStore::new(Flash::take(), flash::TIMESTAMPS).expect("two whole sectors");
     let clock = Clock::new(|| None, store);
     let seed = rng.next_u64();
     let (interface, handle, runner) = wg_nal::new(TUNNEL.take(), underlay, rng, clock, EmbassyTime);
     spawner.spawn(run_tunnel(runner).expect("one of it"));
 
-    handle.set_private_key(config.private_key().as_ref());
-    for peer in config.peers() {
-        let mut allowed_ips = [AllowedIp::from(IpAddr::from(OUTSIDE.0)); 4];
-        let places = allowed_ips.iter_mut().zip(peer.allowed_ips());
-        let count = places.map(|(place, prefix)| *place = prefix).count();
-        let peer = Peer {
-            public_key: &peer.public_key(),
-            preshared_key: &peer.preshared_key(),
-            endpoint: peer.endpoint().and_then(|endpoint| endpoint.socket_addr()),
-            allowed_ips: &allowed_ips[..count],
-            persistent_keepalive: peer.persistent_keepalive(),
-        };
-        handle.set_peer(&peer).map_err(Error::Peer)?;
+    let config = handle.begin_config(text).map_err(Error::Configuration)?;
+    if !config.addresses().any(|address| address.addr().is_ipv4()) {
+        return Err(Error::NoAddress);
     }
     spawner.spawn(report(handle).expect("one of it"));
 
-    let is_v4 = |address: InterfaceAddress| match address.addr() {
-        IpAddr::V4(ip) => Some((ip, address.cidr())),
-        IpAddr::V6(_) => None,
-    };
-    let address = config.addresses().find_map(is_v4).ok_or(Error::NoAddress)?;
     static INSIDE_RESOURCES: StaticCell<StackResources<4>> = StaticCell::new();
     let resources = INSIDE_RESOURCES.init_with(StackResources::new);
-    let (inside, runner) = embassy_net::new(interface, v4(address, None), resources, seed);
+    let (inside, runner) =
+        embassy_net::new(interface, stack_config(config.addresses()), resources, seed);
     spawner.spawn(run_inside(runner).expect("one of it"));
     Ok((inside, handle))
 }
 
-fn v4((address, prefix): (Ipv4Addr, u8), gateway: Option<Ipv4Addr>) -> Config {
+fn outside_config() -> Config {
     Config::ipv4_static(StaticConfigV4 {
-        address: Ipv4Cidr::new(address, prefix),
-        gateway,
+        address: Ipv4Cidr::new(OUTSIDE.0, OUTSIDE.1),
+        gateway: Some(GATEWAY),
         dns_servers: Default::default(),
     })
 }

@@ -79,7 +79,7 @@ fn find_partition(flash: &mut FlashStorage<'_>) -> Result<Range<u32>, Error> {
     let mut bytes = alloc::vec![0; PARTITION_TABLE_MAX_LEN];
     let table = partitions::read_partition_table(flash, &mut bytes)
         .map_err(|error| alloc::format!("the partition table: {error:?}"))?;
-    let partition = table.iter().find(|partition| partition.label() == b"wg");
+    let partition = table.iter().find(|partition| partition.label_as_str() == "wg");
     let partition = partition.ok_or("no partition `wg`: flash with partitions.csv")?;
     Ok(partition.offset()..partition.offset().saturating_add(partition.len()))
 }

@@ -1,6 +1,7 @@
 //! Publishes by MQTT how long the board has been up, over whatever carries bytes.
 
 use alloc::format;
+use core::convert::Infallible;
 
 use embassy_net::Stack;
 use embassy_net::dns::{DnsQueryType, DnsSocket};
@@ -23,7 +24,7 @@ pub const BROKER: &str = match option_env!("MQTT_BROKER") {
 };
 
 /// Publishes through a TCP connection, and makes a new one whenever that ends.
-pub async fn publish_uptime(network: Stack<'static>) {
+pub async fn publish_uptime(network: Stack<'static>) -> Infallible {
     let (mut rx, mut tx) = ([0; 2048], [0; 2048]);
     loop {
         network.wait_link_up().await;

@@ -1,6 +1,7 @@
 //! MQTT over TLS 1.3 that verifies the broker's certificate: what the tunnel replaces.
 
 use alloc::format;
+use core::convert::Infallible;
 
 use embassy_net::Stack;
 use embassy_time::Timer;
@@ -40,7 +41,7 @@ impl CryptoProvider for Provider<'_> {
 
 /// Publishes through TLS connections, one after another. `authority` is the certificate, in
 /// DER, that the broker's is signed by.
-pub async fn publish_uptime(network: Stack<'static>, authority: &[u8]) {
+pub async fn publish_uptime(network: Stack<'static>, authority: &[u8]) -> Infallible {
     let (mut rx, mut tx) = ([0; 2048], [0; 2048]);
     let (reading, writing) = RECORDS.take();
     loop {
@@ -57,7 +58,7 @@ async fn attempt(
     authority: &[u8],
     (rx, tx): (&mut [u8], &mut [u8]),
     (reading, writing): (&mut [u8], &mut [u8]),
-) -> Result<core::convert::Infallible, Error> {
+) -> Result<Infallible, Error> {
     let socket = mqtt::connect(network, rx, tx, 8883).await?;
     let rng = Trng::try_new().map_err(|error| format!("{error:?}"))?;
     let config = TlsConfig::new().with_server_name(mqtt::BROKER);

@@ -1,9 +1,10 @@
 //! The tunnel of these images.
 
 use alloc::string::ToString;
+use core::convert::Infallible;
 use core::time::Duration;
 
-use embassy_futures::join::join;
+use embassy_futures::join::join3;
 use embassy_net::Stack;
 use esp_println::println;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -58,7 +59,7 @@ pub async fn start(board: Board) -> Result<Tunnel<impl Timestamps>, Error> {
 
 impl<C: Timestamps> Tunnel<C> {
     /// Runs the tunnel beside `application`, and tells what happens to it.
-    pub async fn with(self, application: impl Future<Output = ()>) {
+    pub async fn with(self, application: impl Future<Output = Infallible>) -> Infallible {
         let Self { handle, mut runner, .. } = self;
         let report = async {
             loop {
@@ -66,6 +67,7 @@ impl<C: Timestamps> Tunnel<C> {
                 handle.for_each_peer(|_, peer| println!("{:?}", peer.connection));
             }
         };
-        join(runner.run(), join(report, application)).await;
+        // Nobody stops the tunnel.
+        join3(runner.run(), report, application).await.2
     }
 }

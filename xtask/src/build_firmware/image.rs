@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
 
-use super::chip::{IMAGES, Wanted};
+use super::esp::{IMAGES, Wanted};
 
 /// A function of Wi-Fi's driver, which is in every image that starts the radio.
 const RADIO: &str = "esp_wifi_connect_internal";
@@ -44,6 +44,11 @@ impl Image {
         Ok(Self { flash, ram, symbols })
     }
 
+    /// Whether a function of this crate is in the image.
+    pub(super) fn holds(&self, krate: &str) -> bool {
+        self.symbols.iter().any(|symbol| is_of_crate(symbol, krate))
+    }
+
     /// Whether what was linked is what was meant.
     pub(super) fn check(&self, wanted: &Wanted) -> Result<()> {
         if !self.symbols.iter().any(|symbol| symbol == RADIO) {
@@ -51,8 +56,7 @@ impl Image {
         }
         let told_apart = IMAGES.iter().flat_map(|image| image.holds);
         for name in told_apart {
-            let holds = self.symbols.iter().any(|symbol| is_of_crate(symbol, name));
-            match (holds, wanted.holds.contains(name)) {
+            match (self.holds(name), wanted.holds.contains(name)) {
                 (true, false) => bail!("{name} is in the image, and should not be"),
                 (false, true) => bail!("{name} is not in the image"),
                 _ => {}

@@ -90,7 +90,7 @@ pub(super) fn all() -> Result<Vec<Step>> {
         cost.arg(root().join("benches/esp32").join(baseline));
         steps.push(step(&format!("cost on a microcontroller, {name}"), cost));
     }
-    steps.push(step("firmware, ESP32-C3", xtask("build-firmware")?));
+    steps.push(step("firmware", xtask("build-firmware")?));
     let mut idf = Toolchain::find()?.cargo();
     idf.args(["check", "--locked", "-p", "wg-esp-idf", "-Zbuild-std=std,panic_abort"]);
     idf.args(["--target", "riscv32imc-esp-espidf"]).current_dir(root());

@@ -1,28 +1,21 @@
 //! `mqtt-tunnel` without the tunnel, to compare sizes.
 #![no_std]
 #![no_main]
-extern crate alloc;
+
+use core::convert::Infallible;
 
 use embassy_executor::Spawner;
-use embassy_time::Timer;
 use esp_backtrace as _;
-use esp_println::println;
-use uptime_post_esp::{board, mqtt};
+use uptime_post_esp::{board, end, mqtt};
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
 #[esp_rtos::main]
 async fn main(spawner: Spawner) -> ! {
-    if let Err(error) = run(spawner).await {
-        println!("{error}");
-    }
-    loop {
-        Timer::after_secs(3600).await;
-    }
+    end(run(spawner).await).await
 }
 
-async fn run(spawner: Spawner) -> Result<(), board::Error> {
+async fn run(spawner: Spawner) -> Result<Infallible, board::Error> {
     let board = board::start(spawner)?;
-    mqtt::publish_uptime(board.wifi).await;
-    Ok(())
+    match mqtt::publish_uptime(board.wifi).await {}
 }

@@ -1,29 +1,22 @@
 //! Publishes by MQTT over TLS: `mqtt-tunnel` with TLS in place of the tunnel, to compare sizes.
 #![no_std]
 #![no_main]
-extern crate alloc;
+
+use core::convert::Infallible;
 
 use embassy_executor::Spawner;
-use embassy_time::Timer;
 use esp_backtrace as _;
-use esp_println::println;
-use uptime_post_esp::{board, tls};
+use uptime_post_esp::{board, end, tls};
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
 #[esp_rtos::main]
 async fn main(spawner: Spawner) -> ! {
-    if let Err(error) = run(spawner).await {
-        println!("{error}");
-    }
-    loop {
-        Timer::after_secs(3600).await;
-    }
+    end(run(spawner).await).await
 }
 
-async fn run(spawner: Spawner) -> Result<(), board::Error> {
+async fn run(spawner: Spawner) -> Result<Infallible, board::Error> {
     let mut board = board::start(spawner)?;
     let authority = board::certificate(&mut board)?;
-    tls::publish_uptime(board.wifi, &authority).await;
-    Ok(())
+    match tls::publish_uptime(board.wifi, &authority).await {}
 }

@@ -1,30 +1,22 @@
 //! Publishes by MQTT through a WireGuard tunnel over Wi-Fi.
 #![no_std]
 #![no_main]
-extern crate alloc;
+
+use core::convert::Infallible;
 
 use embassy_executor::Spawner;
-use embassy_time::Timer;
 use esp_backtrace as _;
-use esp_println::println;
-use uptime_post_esp::{board, mqtt, tunnel};
+use uptime_post_esp::{board, end, mqtt, tunnel};
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
 #[esp_rtos::main]
 async fn main(spawner: Spawner) -> ! {
-    if let Err(error) = run(spawner).await {
-        println!("{error}");
-    }
-    loop {
-        Timer::after_secs(3600).await;
-    }
+    end(run(spawner).await).await
 }
 
-async fn run(spawner: Spawner) -> Result<(), board::Error> {
-    let board = board::start(spawner)?;
-    let tunnel = tunnel::start(board).await?;
+async fn run(spawner: Spawner) -> Result<Infallible, board::Error> {
+    let tunnel = tunnel::start(board::start(spawner)?).await?;
     let inside = tunnel.inside;
-    tunnel.with(mqtt::publish_uptime(inside)).await;
-    Ok(())
+    match tunnel.with(mqtt::publish_uptime(inside)).await {}
 }

@@ -1,0 +1,6 @@
+//! Passes on how ESP-IDF was built.
+
+fn main() {
+    #[cfg(feature = "esp-idf")]
+    embuild::espidf::sysenv::output();
+}
