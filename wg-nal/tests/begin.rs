@@ -10,8 +10,8 @@ use std::time::Duration;
 use virtual_network::{Clock, Network, Seeded, Simulation, Socket};
 use wg_core::{AddPeerError, ClockUnavailable, PrivateKey, Refusal, Tai64n, Tai64nClock};
 use wg_nal::{
-    BeginError, Handle, Interface, PeerError, Persistent, Record, Resources, Runner, Standing,
-    Store, Timestamps,
+    BeginError, Handle, Interface, Monotonic, PeerError, Persistent, Record, Resources, Runner,
+    Standing, Store, Timestamps,
 };
 
 /// A clock that may not be set.
@@ -276,4 +276,49 @@ fn a_name_is_resolved_again_in_the_other_family_while_nobody_answers() {
     assert_eq!(before, 2);
     simulation.run_for(SOON * 1000);
     assert_eq!(asked(names), before, "a session needs no name");
+}
+
+/// A name server that takes half a minute to answer with an address where nobody is any more.
+struct Late(Clock);
+
+impl embedded_nal_async::Dns for Late {
+    type Error = &'static str;
+
+    async fn get_host_by_name(
+        &self,
+        _: &str,
+        family: embedded_nal_async::AddrType,
+    ) -> Result<IpAddr, &'static str> {
+        if family == embedded_nal_async::AddrType::IPv6 {
+            return Err("no such name");
+        }
+        self.0.delay_until(self.0.now().saturating_add(SOON * 30)).await;
+        Ok("192.0.2.9".parse().unwrap())
+    }
+
+    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, &'static str> {
+        Err("not asked for")
+    }
+}
+
+#[test]
+fn a_name_that_is_answered_late_does_not_move_a_peer_that_is_there_already() {
+    let network = Network::new();
+    let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    let mut begun = a.handle.begin(LOCAL, &a_private, "gateway.example", &b_public, 51820).unwrap();
+    b.handle.begin(LOCAL, &b_private, "192.0.2.1", &a_public, 51820).unwrap();
+    let (handle, dns) = (a.handle.clone(), Late(Clock::new(&network)));
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { a.runner.run().await });
+    simulation.spawn(async move { b.runner.run().await });
+    simulation.spawn(async move {
+        handle.keep_resolved(begun.peer, &mut begun.endpoint, &dns).await;
+    });
+    simulation.block_on(SOON, a.handle.wait_link_up());
+    for _ in 0..60 {
+        simulation.run_for(SOON);
+        let there = "192.0.2.2:51820".parse().ok();
+        assert_eq!(a.handle.status(begun.peer).unwrap().endpoint, there);
+    }
 }

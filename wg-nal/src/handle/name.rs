@@ -43,7 +43,11 @@ impl<T: Monotonic> Handle<'_, T> {
             return;
         }
         while self.status(peer).is_some() {
-            if let Some(endpoint) = crate::resolve::resolve(name, dns, || self.time.now()).await {
+            let found = crate::resolve::resolve(name, dns, || self.time.now()).await;
+            // A session that came meanwhile knows better where the peer is.
+            let status = self.status(peer);
+            let is_up = status.is_some_and(|status| status.connection == Connection::Up);
+            if let Some(endpoint) = found.filter(|_| !is_up) {
                 debug!("{} is {}", name.host(), endpoint);
                 self.set_endpoint(peer, endpoint);
             }
