@@ -10,8 +10,8 @@ use std::time::Duration;
 use virtual_network::{Clock, Network, Seeded, Simulation, Socket};
 use wg_core::{AddPeerError, ClockUnavailable, PrivateKey, Refusal, Tai64n, Tai64nClock};
 use wg_nal::{
-    BeginError, Handle, Interface, Monotonic, PeerError, Persistent, Record, Resources, Runner,
-    Standing, Store, Timestamps,
+    BeginError, EndpointName, Family, Handle, Interface, Monotonic, PeerError, Persistent, Record,
+    Resources, Runner, Standing, Store, Timestamps,
 };
 
 /// A clock that may not be set.
@@ -321,4 +321,38 @@ fn a_name_that_is_answered_late_does_not_move_a_peer_that_is_there_already() {
         let there = "192.0.2.2:51820".parse().ok();
         assert_eq!(a.handle.status(begun.peer).unwrap().endpoint, there);
     }
+}
+
+/// More names than there is room for tasks that wait for news.
+#[test]
+fn a_gateway_keeps_the_names_of_many_peers_and_sleeps_in_between() {
+    let network = Network::new();
+    let resources = Box::leak(Box::new(Resources::<7, 7, 1420, 4, 4>::new()));
+    let clock = Clock::new(&network);
+    let wall = Wall::default();
+    wall.0.set(Some(Tai64n::from_unix(1_800_000_000, 0)));
+    let (_interface, handle, mut runner) =
+        wg_nal::new(resources, Socket::new(&network, 1), Seeded(1), wall, clock.clone());
+    let mut text = format!("[Interface]\nPrivateKey = {}\n", keys(1).0);
+    for peer in 2..9 {
+        text += &format!(
+            "[Peer]\nPublicKey = {}\nEndpoint = gateway.example:51820\nAllowedIPs = 10.0.{peer}.0/24\n",
+            keys(peer).1
+        );
+    }
+    let config = handle.begin_config(&text).unwrap();
+    let names = Names { v4: None, v6: None, asked: RefCell::default() };
+    let names = &names;
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { runner.run().await });
+    for peer in config.peers() {
+        let handle = handle.clone();
+        let id = handle.find_peer(&peer.public_key()).unwrap();
+        let mut name = EndpointName::new("gateway.example", 51820, Family::V4);
+        simulation.spawn(async move { handle.keep_resolved(id, &mut name, names).await });
+    }
+    simulation.run_for(SOON * 3600);
+    let asked = *names.asked.borrow();
+    assert!((7 * 2 * 12..7 * 2 * 24).contains(&asked), "{asked} queries in an hour");
+    assert!(clock.wakeups.get() < 7 * 800, "{} wake-ups", clock.wakeups.get());
 }

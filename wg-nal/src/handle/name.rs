@@ -5,6 +5,8 @@ use wg_core::{Connection, PeerId, Refusal};
 use super::Handle;
 use crate::monotonic::Monotonic;
 use crate::resolve::EndpointName;
+#[cfg(feature = "embedded-nal-async")]
+use crate::resolve::SHORTEST_WAIT;
 
 impl<T: Monotonic> Handle<'_, T> {
     /// Tells a name how handshakes with its peer go: whether its address is to be asked for
@@ -52,15 +54,17 @@ impl<T: Monotonic> Handle<'_, T> {
                 self.set_endpoint(peer, endpoint);
             }
             self.tell_name(peer, name);
-            let deadline = name.deadline();
-            let mut registered = false;
+            // Where more tasks wait for news than there is room for, the others look for it.
+            let is_told = poll_fn(|cx| {
+                Poll::Ready(self.shared.borrow_mut().waiting.handshake.register_if_room(cx))
+            });
+            let look = (!is_told.await).then(|| self.time.now().saturating_add(SHORTEST_WAIT));
+            let deadline = name.deadline().into_iter().chain(look).min();
+            let mut waited = false;
             // A wake-up that was for somebody else costs a look.
-            let news = poll_fn(|cx| {
-                if core::mem::replace(&mut registered, true) {
-                    return Poll::Ready(());
-                }
-                self.shared.borrow_mut().waiting.handshake.register(cx);
-                Poll::Pending
+            let news = poll_fn(|_| match core::mem::replace(&mut waited, true) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             });
             let timer = async {
                 match deadline {
