@@ -23,6 +23,9 @@ use crate::shared::{Outgoing, Place, Shared, State, count};
 /// costs little.
 pub const RECEIVE_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long lasting memory that failed is left alone, whoever sends datagrams.
+const RESERVE_PAUSE: Duration = Duration::from_secs(5);
+
 /// So many datagrams go out or come in before everybody else has a turn: those that come in, or
 /// the other tasks of the executor.
 const IN_A_ROW: usize = 8;
@@ -71,6 +74,7 @@ pub fn new<
         leaving: &mut [],
         own: [0; INITIATION_LEN],
         stamped: false,
+        no_reserve_before: Instant::ZERO,
         deaf_until: None,
     };
     (interface, handle, runner)
@@ -94,6 +98,8 @@ pub struct Runner<'d, U, R, C, T> {
     own: [u8; INITIATION_LEN],
     /// The clock may be short of timestamps: one was taken, or none could be reserved.
     stamped: bool,
+    /// None could be reserved: not before then again.
+    no_reserve_before: Instant,
     /// The underlay failed to receive: not before then again.
     deaf_until: Option<Instant>,
 }
@@ -125,7 +131,8 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
                     self.arrived.fill(0);
                     return;
                 }
-                if core::mem::take(&mut self.stamped) && self.clock.is_short() {
+                let may_reserve = self.stamped && self.time.now() >= self.no_reserve_before;
+                if may_reserve && core::mem::take(&mut self.stamped) && self.clock.is_short() {
                     self.reserve().await;
                 }
                 match self.wait(more).await {
@@ -274,6 +281,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             warn!("timestamps could not be reserved: {}", Shown(&_error));
             count(&mut self.shared.borrow_mut().counters.reserve_errors);
             self.stamped = true;
+            self.no_reserve_before = self.time.now().saturating_add(RESERVE_PAUSE);
         }
         let standing = self.clock.standing();
         let mut shared = self.shared.borrow_mut();

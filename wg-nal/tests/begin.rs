@@ -356,3 +356,25 @@ fn a_gateway_keeps_the_names_of_many_peers_and_sleeps_in_between() {
     assert!((7 * 2 * 12..7 * 2 * 24).contains(&asked), "{asked} queries in an hour");
     assert!(clock.wakeups.get() < 7 * 800, "{} wake-ups", clock.wakeups.get());
 }
+
+/// Lasting memory that is broken is not worn out by whoever sends datagrams.
+#[test]
+fn a_flood_of_datagrams_does_not_make_a_board_try_its_broken_flash_for_each() {
+    let network = Network::new();
+    let memory = Memory::default();
+    memory.failures.set(u32::MAX);
+    let resources = Box::leak(Box::new(Resources::<1, 2, 1420, 4, 4>::new()));
+    let clock = Persistent::new(|| None, memory);
+    let socket = Socket::new(&network, 1);
+    let (_interface, handle, mut runner) =
+        wg_nal::new(resources, socket, Seeded(1), clock, Clock::new(&network));
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { runner.run().await });
+    for _ in 0..1000 {
+        network.carry(virtual_network::address_of(66), virtual_network::address_of(1), b"junk");
+        simulation.run_for(Duration::from_millis(10));
+    }
+    assert_eq!(handle.refusals().count(Refusal::Malformed), 1000);
+    let tries = handle.counters().reserve_errors;
+    assert!((1..=4).contains(&tries), "{tries} tries in ten seconds");
+}
