@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use embassy_net::StackResources;
 use embassy_net::driver::{HardwareAddress, LinkState};
 use embassy_net_driver_channel::{Device, State, new};
+use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
 use futures_lite::future::or;
 use wg_core::Endpoint;
-use wg_nal::{Datagrams, EmbassyUdp};
+use wg_nal::{Datagrams, EmbassyUdp, UdpBuffers, UdpPool};
 
 use crate::Memory;
 use crate::two_stacks::{PORT, carry, config, over_two_stacks, v4};
@@ -115,6 +116,37 @@ fn a_stack_of_embassy_net_that_had_no_turn_is_not_taken_for_stuck() {
         or(both, async {
             embassy_time::Timer::after_millis(500).await;
             panic!("a datagram was thrown away");
+        })
+        .await;
+    });
+}
+
+/// A client that reports something and goes, such as one of syslog.
+#[test]
+fn what_a_socket_of_udp_nal_took_is_sent_though_the_socket_is_dropped() {
+    over_two_stacks(1500, true, async |one, two| {
+        let (mut m1, mut m2) = (UdpBuffers::<2, 4, 4000>::new(), UdpBuffers::<1, 4, 4000>::new());
+        let (p1, p2) = (UdpPool::new(one, 1500, &mut m1), UdpPool::new(two, 1500, &mut m2));
+        let mut server = p2.nal().bind_multiple(v4(2)).await.unwrap();
+        let heard = async {
+            for number in 0..10 {
+                let (_, mut client) = p1.nal().connect(v4(2)).await.unwrap();
+                client.send(&[number]).await.unwrap();
+                drop(client);
+                let mut buf = [0; 100];
+                server.receive_into(&mut buf).await.unwrap();
+                assert_eq!(buf[0], number);
+            }
+            // A dropped socket holds its port no longer than it has something to send.
+            let (at, first) = p1.nal().bind_single(v4(1)).await.unwrap();
+            drop(first);
+            let (_, mut second) = p1.nal().bind_single(v4(1)).await.unwrap();
+            server.send(v4(2), at, b"for the second").await.unwrap();
+            assert_eq!(second.receive_into(&mut [0; 100]).await.unwrap().0, 14);
+        };
+        or(heard, async {
+            embassy_time::Timer::after_secs(2).await;
+            panic!("a datagram was lost");
         })
         .await;
     });
