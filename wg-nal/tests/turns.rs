@@ -153,3 +153,13 @@ fn a_flood_of_datagrams_leaves_other_tasks_their_turns() {
     assert_eq!(a.handle.refusals().count(Refusal::Malformed), 1000);
     assert!(turns.get() >= 100, "{} turns beside 1000 datagrams", turns.get());
 }
+
+/// Else a flood of datagrams, each of which ends the wait, holds back all timers on embassy.
+#[cfg(feature = "embassy")]
+#[test]
+fn embassys_time_does_not_wait_for_what_has_passed() {
+    use wg_nal::{EmbassyTime, Monotonic};
+    let passed = EmbassyTime.now();
+    let waited = futures_lite::future::poll_once(EmbassyTime.delay_until(passed));
+    assert_eq!(embassy_futures::block_on(waited), Some(()));
+}
