@@ -1,6 +1,7 @@
 //! What becomes of datagrams when the stack of embassy-net does not get its turn at once.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake};
@@ -10,9 +11,9 @@ use embassy_net::StackResources;
 use embassy_net::driver::{HardwareAddress, LinkState};
 use embassy_net_driver_channel::{Device, State, new};
 use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
-use futures_lite::future::or;
+use futures_lite::future::{block_on, or, poll_once};
 use wg_core::Endpoint;
-use wg_nal::{Datagrams, EmbassyUdp, UdpBuffers, UdpPool};
+use wg_nal::{CancelSafe, Datagrams, EdgeUdp, EmbassyUdp, UdpBuffers, UdpPool};
 
 use crate::Memory;
 use crate::two_stacks::{PORT, carry, config, over_two_stacks, v4};
@@ -150,4 +151,55 @@ fn what_a_socket_of_udp_nal_took_is_sent_though_the_socket_is_dropped() {
         })
         .await;
     });
+}
+
+/// A socket in which there is always another datagram that is longer than the buffer.
+struct TooLong(u32);
+
+impl TooLong {
+    async fn next(&mut self) -> usize {
+        self.0 += 1;
+        assert!(self.0 < 1000, "nobody else had a turn");
+        2000
+    }
+}
+
+impl UnconnectedUdp for TooLong {
+    type Error = std::convert::Infallible;
+
+    async fn send(&mut self, _: SocketAddr, _: SocketAddr, _: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn receive_into(
+        &mut self,
+        _: &mut [u8],
+    ) -> Result<(usize, SocketAddr, SocketAddr), Self::Error> {
+        Ok((self.next().await, v4(1), v4(2)))
+    }
+}
+
+impl edge_nal::io::ErrorType for TooLong {
+    type Error = std::convert::Infallible;
+}
+
+impl edge_nal::UdpSend for TooLong {
+    async fn send(&mut self, _: SocketAddr, _: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+impl edge_nal::UdpReceive for TooLong {
+    async fn receive(&mut self, _: &mut [u8]) -> Result<(usize, SocketAddr), Self::Error> {
+        Ok((self.next().await, v4(2)))
+    }
+}
+
+#[test]
+fn a_flood_of_datagrams_too_long_leaves_others_their_turns() {
+    let mut nal_async = CancelSafe::new(TooLong(0), v4(1));
+    let mut edge = EdgeUdp::new(TooLong(0));
+    let mut buf = [0; 1468];
+    assert!(block_on(poll_once(nal_async.receive(&mut buf))).is_none());
+    assert!(block_on(poll_once(edge.receive(&mut buf))).is_none());
 }
