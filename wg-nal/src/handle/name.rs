@@ -5,8 +5,6 @@ use wg_core::{Connection, PeerId, Refusal};
 use super::Handle;
 use crate::monotonic::Monotonic;
 use crate::resolve::EndpointName;
-#[cfg(feature = "embedded-nal-async")]
-use crate::resolve::SHORTEST_WAIT;
 
 impl<T: Monotonic> Handle<'_, T> {
     /// Tells a name how handshakes with its peer go: whether its address is to be asked for
@@ -35,11 +33,6 @@ impl<T: Monotonic> Handle<'_, T> {
         name: &mut EndpointName<'_>,
         dns: &D,
     ) {
-        use core::future::{pending, poll_fn};
-        use core::pin::pin;
-        use core::task::Poll;
-        use embassy_futures::select::select;
-
         if let Some(endpoint) = name.literal() {
             self.set_endpoint(peer, endpoint);
             return;
@@ -54,25 +47,7 @@ impl<T: Monotonic> Handle<'_, T> {
                 self.set_endpoint(peer, endpoint);
             }
             self.tell_name(peer, name);
-            // Where more tasks wait for news than there is room for, the others look for it.
-            let is_told = poll_fn(|cx| {
-                Poll::Ready(self.shared.borrow_mut().waiting.handshake.register_if_room(cx))
-            });
-            let look = (!is_told.await).then(|| self.time.now().saturating_add(SHORTEST_WAIT));
-            let deadline = name.deadline().into_iter().chain(look).min();
-            let mut waited = false;
-            // A wake-up that was for somebody else costs a look.
-            let news = poll_fn(|_| match core::mem::replace(&mut waited, true) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            });
-            let timer = async {
-                match deadline {
-                    Some(at) => self.time.delay_until(at).await,
-                    None => pending().await,
-                }
-            };
-            select(news, pin!(timer)).await;
+            self.news(|waiting| &mut waiting.handshake, name.deadline()).await;
         }
     }
 
