@@ -32,7 +32,8 @@ const LARGEST_DATAGRAM: usize = 1452;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Polled {
     /// The latest time for it, and why; `None` while no timer runs. In the past when more
-    /// deadlines were due than one call serves.
+    /// deadlines were due than one call serves. It knows nothing of a datagram that the stack did
+    /// not take: that waits for the next call, which is to come when the stack may have room.
     pub deadline: Option<(Instant, Reason)>,
     /// There may be more to do than one call does: call again soon.
     pub more: bool,

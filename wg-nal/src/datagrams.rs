@@ -14,10 +14,10 @@ mod nal_async;
 
 #[cfg(feature = "edge-nal")]
 pub use edge::EdgeUdp;
-#[cfg(all(feature = "embassy", feature = "embedded-nal-async"))]
-pub(crate) use embassy::address;
 #[cfg(feature = "embassy")]
 pub use embassy::{EmbassyError, EmbassyUdp};
+#[cfg(all(feature = "embassy", feature = "embedded-nal-async"))]
+pub(crate) use embassy::{address, has_sent_all};
 #[cfg(feature = "embedded-nal-async")]
 pub use nal_async::CancelSafe;
 

@@ -5,13 +5,16 @@ mod name;
 
 use core::cell::RefCell;
 use core::fmt;
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 use core::net::SocketAddr;
+use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
+use embassy_futures::select::select;
 use wg_core::{
-    AddPeerError, AllowedIp, Event, PeerId, PeerStatus, PresharedKey, PrivateKey, PublicKey,
-    Refusal, Refusals, RoutesFull,
+    AddPeerError, AllowedIp, Event, Instant, PeerId, PeerStatus, PresharedKey, PrivateKey,
+    PublicKey, Refusal, Refusals, RoutesFull,
 };
 
 #[cfg(feature = "embassy")]
@@ -20,7 +23,12 @@ pub use begin::{BeginError, Begun, KEEPALIVE};
 
 use crate::clock::Standing;
 use crate::monotonic::Monotonic;
-use crate::shared::{Counters, Shared, State};
+use crate::shared::{Counters, Shared, State, Waiting};
+use crate::waker::Wakers;
+
+/// Where more tasks wait than there is room for, the others look so often: they would displace
+/// each other for ever.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A tunnel's controls. Copies control the same tunnel.
 ///
@@ -204,17 +212,37 @@ impl<'d, T: Monotonic> Handle<'d, T> {
         self.shared.borrow().link_is_up()
     }
 
-    /// Waits until the link is up. One task at a time.
+    /// Waits until the link is up. Of more than two tasks, the others are up to five seconds late.
     pub async fn wait_link_up(&self) {
-        poll_fn(|cx| {
+        while !self.is_link_up() {
+            self.news(|waiting| &mut waiting.handle_link, None).await;
+        }
+    }
+
+    /// Waits until these are woken, or until `deadline`, and sometimes less.
+    async fn news<const N: usize>(
+        &self,
+        of: impl Fn(&mut Waiting) -> &mut Wakers<N>,
+        deadline: Option<Instant>,
+    ) {
+        let is_told = poll_fn(|cx| {
             let mut shared = self.shared.borrow_mut();
-            if shared.link_is_up() {
-                return Poll::Ready(());
+            Poll::Ready(of(&mut shared.waiting).register_if_room(cx))
+        });
+        let look = (!is_told.await).then(|| self.time.now().saturating_add(LOOK));
+        let timer = async {
+            match deadline.into_iter().chain(look).min() {
+                Some(at) => self.time.delay_until(at).await,
+                None => pending().await,
             }
-            shared.waiting.handle_link.register(cx);
-            Poll::Pending
-        })
-        .await;
+        };
+        let mut waited = false;
+        // A wake-up that was for somebody else costs a look.
+        let woken = poll_fn(|_| match core::mem::replace(&mut waited, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        select(woken, pin!(timer)).await;
     }
 
     /// Waits for the next event. The last eight are kept; older ones are dropped and counted
@@ -249,7 +277,7 @@ impl<'d, T: Monotonic> Handle<'d, T> {
         }
     }
 
-    fn change<A>(&self, change: impl FnOnce(&mut Shared<'d>, wg_core::Instant) -> A) -> A {
+    fn change<A>(&self, change: impl FnOnce(&mut Shared<'d>, Instant) -> A) -> A {
         let now = self.time.now();
         let mut shared = self.shared.borrow_mut();
         let answer = change(&mut shared, now);

@@ -31,6 +31,9 @@ pub struct Interface<'d> {
     largest_mtu: usize,
 }
 
+/// What a host of IPv4 carries at least (RFC 791). All resources have as much.
+const LEAST_MTU: usize = 68;
+
 /// A packet that came, for a network stack. It stays when the token is dropped.
 #[cfg(any(feature = "embassy", feature = "smoltcp"))]
 pub struct RxToken<'a, 'd> {
@@ -76,7 +79,8 @@ impl<'d> Interface<'d> {
         self.mtu
     }
 
-    /// Sets the MTU. Before the interface goes to a stack, which asks for it only once.
+    /// Sets the MTU. Before the interface goes to a stack, which asks for it only once. Less than
+    /// 68, which IPv4 needs, counts as 68: stacks panic at less.
     ///
     /// # Errors
     /// [`TooLong`], when the resources have no room for such packets.
@@ -89,7 +93,8 @@ impl<'d> Interface<'d> {
     }
 
     fn apply_mtu(&mut self, mtu: usize) {
-        self.mtu = mtu;
+        self.mtu = mtu.max(LEAST_MTU);
+        let mtu = self.mtu;
         self.shared.borrow_mut().device.set_mtu(mtu.try_into().unwrap_or(u16::MAX));
     }
 

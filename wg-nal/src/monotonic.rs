@@ -60,6 +60,10 @@ impl Monotonic for EmbassyTime {
     }
 
     async fn delay_until(&self, at: Instant) {
+        // embassy's timer waits once also for what has passed.
+        if at <= self.now() {
+            return;
+        }
         // One tick more than asked for rather than a wake-up too early.
         let ticks = embassy_time::Duration::from_micros(at.as_micros()).as_ticks();
         let whole = embassy_time::Duration::from_ticks(ticks).as_micros() >= at.as_micros();

@@ -23,6 +23,13 @@ use crate::shared::{Outgoing, Place, Shared, State, count};
 /// costs little.
 pub const RECEIVE_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long lasting memory that failed is left alone, whoever sends datagrams.
+const RESERVE_PAUSE: Duration = Duration::from_secs(5);
+
+/// So many datagrams go out or come in before everybody else has a turn: those that come in, or
+/// the other tasks of the executor.
+const IN_A_ROW: usize = 8;
+
 /// An IPv6 address, to which datagrams are shorter than to an IPv4 one.
 const ANY_V6: core::net::IpAddr = core::net::IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED);
 
@@ -67,6 +74,7 @@ pub fn new<
         leaving: &mut [],
         own: [0; INITIATION_LEN],
         stamped: false,
+        no_reserve_before: Instant::ZERO,
         deaf_until: None,
     };
     (interface, handle, runner)
@@ -90,6 +98,8 @@ pub struct Runner<'d, U, R, C, T> {
     own: [u8; INITIATION_LEN],
     /// The clock may be short of timestamps: one was taken, or none could be reserved.
     stamped: bool,
+    /// None could be reserved: not before then again.
+    no_reserve_before: Instant,
     /// The underlay failed to receive: not before then again.
     deaf_until: Option<Instant>,
 }
@@ -113,28 +123,33 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
         self.shared.borrow_mut().start(now);
         self.reserve().await;
         loop {
-            self.send_all().await;
-            if self.shared.borrow().state == State::Stopping {
-                let now = self.time.now();
-                self.shared.borrow_mut().stop(now);
-                self.arrived.fill(0);
-                return;
-            }
-            if core::mem::take(&mut self.stamped) && self.clock.is_short() {
-                self.reserve().await;
-            }
-            match self.wait().await {
-                Woken::Datagram(len, from) => self.handle_datagram(len, from).await,
-                Woken::Deaf => {
-                    count(&mut self.shared.borrow_mut().counters.receive_errors);
-                    self.deaf_until = Some(self.time.now().saturating_add(RECEIVE_PAUSE));
-                }
-                Woken::Deadline => {
+            for _ in 0..IN_A_ROW {
+                let more = self.send_some().await;
+                if self.shared.borrow().state == State::Stopping {
                     let now = self.time.now();
-                    self.shared.borrow_mut().handle_timeout(now);
+                    self.shared.borrow_mut().stop(now);
+                    self.arrived.fill(0);
+                    return;
                 }
-                Woken::Work => {}
+                let may_reserve = self.stamped && self.time.now() >= self.no_reserve_before;
+                if may_reserve && core::mem::take(&mut self.stamped) && self.clock.is_short() {
+                    self.reserve().await;
+                }
+                match self.wait(more).await {
+                    Woken::Datagram(len, from) => self.handle_datagram(len, from).await,
+                    Woken::Deaf => {
+                        count(&mut self.shared.borrow_mut().counters.receive_errors);
+                        self.deaf_until = Some(self.time.now().saturating_add(RECEIVE_PAUSE));
+                    }
+                    Woken::Deadline => {
+                        let now = self.time.now();
+                        self.shared.borrow_mut().handle_timeout(now);
+                    }
+                    Woken::Work => {}
+                }
             }
+            // An underlay in which there is always a datagram never makes this task wait.
+            yield_now().await;
         }
     }
 
@@ -153,13 +168,14 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
         &mut self.rng
     }
 
-    async fn wait(&mut self) -> Woken {
+    /// Waits for something to do, not at all when there is `more` to send.
+    async fn wait(&mut self, more: bool) -> Woken {
         let now = self.time.now();
         self.deaf_until = self.deaf_until.filter(|until| *until > now);
         let deadline = self.shared.borrow_mut().poll_timeout().map(|(at, _)| at);
         let work = poll_fn(|cx| {
             let mut shared = self.shared.borrow_mut();
-            if shared.has_work() {
+            if more || shared.has_work() {
                 return Poll::Ready(());
             }
             shared.waiting.runner.register(cx);
@@ -177,22 +193,22 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             }
         };
         if deaf {
-            return match select(work, pin!(timer)).await {
-                Either::First(()) => Woken::Work,
-                Either::Second(()) => Woken::Deadline,
+            return match select(pin!(timer), work).await {
+                Either::First(()) => Woken::Deadline,
+                Either::Second(()) => Woken::Work,
             };
         }
-        // Work first: a flood of datagrams holds back neither packets nor commands. Timers
-        // before datagrams: nor does it hold back the timers.
+        // Timers first: they come to rest when they are served. Work has its turn after each
+        // datagram anyway, so that neither packets nor datagrams in a flood hold back the others.
         let receive = self.underlay.receive(self.arrived);
-        match select3(work, pin!(timer), pin!(receive)).await {
-            Either3::First(()) => Woken::Work,
-            Either3::Second(()) => Woken::Deadline,
-            Either3::Third(Ok((len, from))) => Woken::Datagram(len, from),
-            Either3::Third(Err(_error)) => {
+        match select3(pin!(timer), pin!(receive), work).await {
+            Either3::First(()) => Woken::Deadline,
+            Either3::Second(Ok((len, from))) => Woken::Datagram(len, from),
+            Either3::Second(Err(_error)) => {
                 warn!("the underlay failed to receive: {}", Shown(&_error));
                 Woken::Deaf
             }
+            Either3::Third(()) => Woken::Work,
         }
     }
 
@@ -214,13 +230,13 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
         }
     }
 
-    /// Sends everything that can go.
-    async fn send_all(&mut self) {
+    /// Sends what can go; true when there may be more.
+    async fn send_some(&mut self) -> bool {
         // A future was dropped while it sent this.
         if !self.leaving.is_empty() {
             self.sent();
         }
-        loop {
+        for _ in 0..IN_A_ROW {
             let now = self.time.now();
             let underlay = &self.underlay;
             let next = self.shared.borrow_mut().next_datagram(
@@ -231,9 +247,10 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
                 &mut self.leaving,
                 |to| underlay.largest_datagram(to),
             );
-            let Some(next) = next else { return };
+            let Some(next) = next else { return false };
             self.send(next).await;
         }
+        true
     }
 
     async fn send(&mut self, Outgoing { to, place, len }: Outgoing) {
@@ -264,6 +281,7 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             warn!("timestamps could not be reserved: {}", Shown(&_error));
             count(&mut self.shared.borrow_mut().counters.reserve_errors);
             self.stamped = true;
+            self.no_reserve_before = self.time.now().saturating_add(RESERVE_PAUSE);
         }
         let standing = self.clock.standing();
         let mut shared = self.shared.borrow_mut();

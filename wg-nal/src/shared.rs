@@ -154,6 +154,8 @@ impl<'d> Shared<'d> {
     /// Stops: session keys are wiped, waiting packets dropped, timers gone.
     pub(crate) fn stop(&mut self, now: Instant) {
         self.device.down();
+        // News of sessions that are gone.
+        while self.device.poll_event().is_some() {}
         self.state = State::Stopped;
         self.drop_waiting(|_| true);
         self.outbound.wipe();

@@ -10,7 +10,7 @@ use embedded_io_async::ErrorKind;
 use embedded_nal_async::{ConnectedUdp, UdpStack, UnconnectedUdp};
 use wg_core::Endpoint;
 
-use crate::datagrams::{EmbassyError, UnderlayError, address};
+use crate::datagrams::{EmbassyError, UnderlayError, address, has_sent_all};
 
 /// The memory of a pool of `SOCKETS` sockets, each of which holds `PACKETS` datagrams and
 /// `BYTES` bytes in either direction.
@@ -99,11 +99,12 @@ impl<const SOCKETS: usize> fmt::Debug for UdpPool<'_, SOCKETS> {
 
 /// embedded-nal-async's [`UdpStack`] on a stack of embassy-net, under the tunnel or inside it.
 ///
-/// Its sockets come from a [`UdpPool`] and return to it when dropped. embassy-net does not
-/// refuse a port that another socket has: the first one then gets its datagrams. Receiving and
-/// sending may be dropped at any time and lose nothing; a full send buffer is waited for. So
-/// under the tunnel a neighbour that never answers would hold it back for ever: take
-/// [`EmbassyUdp`](crate::EmbassyUdp) there, which clears its socket.
+/// Its sockets come from a [`UdpPool`] and return to it when dropped. What they took is sent
+/// nevertheless, unless the same port is bound or the last socket lent meanwhile. embassy-net
+/// does not refuse a port that another socket has: the first one then gets its datagrams.
+/// Receiving and sending may be dropped at any time and lose nothing; a full send buffer is
+/// waited for. So under the tunnel a neighbour that never answers would hold it back for ever:
+/// take [`EmbassyUdp`](crate::EmbassyUdp) there, which clears its socket.
 #[derive(Clone, Copy)]
 pub struct UdpNal<'p, 'd> {
     sockets: &'p RefCell<[Option<UdpSocket<'d>>]>,
@@ -156,12 +157,22 @@ impl embedded_io_async::Error for UdpNalError {
 
 impl<'p, 'd> UdpNal<'p, 'd> {
     fn bind(self, local: SocketAddr) -> Result<Lent<'p, 'd>, UdpNalError> {
-        let socket = self
-            .sockets
-            .try_borrow_mut()
-            .ok()
-            .and_then(|mut sockets| sockets.iter_mut().find_map(Option::take))
-            .ok_or(UdpNalError::PoolExhausted)?;
+        let mut sockets = self.sockets.try_borrow_mut().map_err(|_| UdpNalError::PoolExhausted)?;
+        for socket in sockets.iter_mut().flatten() {
+            if has_sent_all(socket) || socket.endpoint().port == local.port() {
+                socket.close();
+            }
+        }
+        // Rather one that is closed than one that has something to send.
+        let is_open = |socket: &UdpSocket<'_>| socket.endpoint().port != 0;
+        let socket = sockets
+            .iter_mut()
+            .filter(|socket| socket.is_some())
+            .min_by_key(|socket| socket.as_ref().is_some_and(is_open))
+            .and_then(Option::take);
+        drop(sockets);
+        let mut socket = socket.ok_or(UdpNalError::PoolExhausted)?;
+        socket.close();
         // From here on a failure gives the socket back.
         let mut lent = Lent { socket: Some(socket), nal: self };
         let addr = (!local.ip().is_unspecified()).then(|| local.ip().into());
@@ -260,7 +271,10 @@ impl Lent<'_, '_> {
 impl Drop for Lent<'_, '_> {
     fn drop(&mut self) {
         let Some(mut socket) = self.socket.take() else { return };
-        socket.close();
+        // Else it is closed when the pool lends one next.
+        if has_sent_all(&mut socket) {
+            socket.close();
+        }
         // Borrowed nowhere else: no borrow outlives the statement that took it.
         if let Ok(mut sockets) = self.nal.sockets.try_borrow_mut()
             && let Some(vacant) = sockets.iter_mut().find(|socket| socket.is_none())

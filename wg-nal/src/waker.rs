@@ -10,19 +10,24 @@ impl<const N: usize> Wakers<N> {
     pub(crate) const EMPTY: Self = Self([const { None }; N]);
 
     pub(crate) fn register(&mut self, cx: &Context<'_>) {
-        let waits = |waker: &Waker| waker.will_wake(cx.waker());
-        if self.0.iter().flatten().any(waits) {
+        if self.register_if_room(cx) {
             return;
         }
-        if self.0.iter().all(Option::is_some) {
-            if let Some(displaced) = self.0.first_mut().and_then(Option::take) {
-                displaced.wake();
-            }
-            self.0.rotate_left(1);
+        if let Some(displaced) = self.0.first_mut().and_then(Option::take) {
+            displaced.wake();
         }
-        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
-            *place = Some(cx.waker().clone());
+        self.0.rotate_left(1);
+        self.register_if_room(cx);
+    }
+
+    /// False when all the room is taken by others.
+    pub(crate) fn register_if_room(&mut self, cx: &Context<'_>) -> bool {
+        let waits = |waker: &Waker| waker.will_wake(cx.waker());
+        if self.0.iter().flatten().any(waits) {
+            return true;
         }
+        let place = self.0.iter_mut().find(|place| place.is_none());
+        place.map(|place| *place = Some(cx.waker().clone())).is_some()
     }
 
     pub(crate) fn wake(&mut self) {

@@ -365,3 +365,35 @@ fn a_link_policy_that_changes_while_the_tunnel_runs_takes_effect() {
     assert!(!a.handle.is_link_up());
     simulation.block_on(6 * SECOND, a.handle.wait_link_up());
 }
+
+/// A stack of smoltcp subtracts its headers from the MTU, and panics when they do not fit.
+#[test]
+fn an_mtu_that_holds_no_header_is_as_good_as_the_least_one() {
+    let network = Network::new();
+    let mut a = host(&network, 1);
+    for mtu in [0, 1, 59, 67, 68] {
+        assert_eq!(a.interface.set_mtu(mtu), Ok(()));
+        assert_eq!(a.interface.mtu(), 68);
+    }
+    let tiny = Tiny(Socket::new(&network, 2));
+    assert_eq!(host_over(&network, 2, tiny.0.clone(), tiny).interface.mtu(), 68);
+}
+
+/// An underlay that somebody told that it carries nothing.
+struct Tiny(Socket);
+
+impl Datagrams for Tiny {
+    type Error = &'static str;
+
+    fn largest_datagram(&self, _: IpAddr) -> usize {
+        0
+    }
+
+    async fn receive(&mut self, buf: &mut [u8]) -> Result<(usize, Source), &'static str> {
+        self.0.receive(buf).await
+    }
+
+    async fn send(&mut self, to: Endpoint, datagram: &[u8]) -> Result<(), &'static str> {
+        self.0.send(to, datagram).await
+    }
+}

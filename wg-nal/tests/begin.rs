@@ -10,8 +10,8 @@ use std::time::Duration;
 use virtual_network::{Clock, Network, Seeded, Simulation, Socket};
 use wg_core::{AddPeerError, ClockUnavailable, PrivateKey, Refusal, Tai64n, Tai64nClock};
 use wg_nal::{
-    BeginError, Handle, Interface, PeerError, Persistent, Record, Resources, Runner, Standing,
-    Store, Timestamps,
+    BeginError, EndpointName, Family, Handle, Interface, Monotonic, PeerError, Persistent, Record,
+    Resources, Runner, Standing, Store, Timestamps,
 };
 
 /// A clock that may not be set.
@@ -276,4 +276,105 @@ fn a_name_is_resolved_again_in_the_other_family_while_nobody_answers() {
     assert_eq!(before, 2);
     simulation.run_for(SOON * 1000);
     assert_eq!(asked(names), before, "a session needs no name");
+}
+
+/// A name server that takes half a minute to answer with an address where nobody is any more.
+struct Late(Clock);
+
+impl embedded_nal_async::Dns for Late {
+    type Error = &'static str;
+
+    async fn get_host_by_name(
+        &self,
+        _: &str,
+        family: embedded_nal_async::AddrType,
+    ) -> Result<IpAddr, &'static str> {
+        if family == embedded_nal_async::AddrType::IPv6 {
+            return Err("no such name");
+        }
+        self.0.delay_until(self.0.now().saturating_add(SOON * 30)).await;
+        Ok("192.0.2.9".parse().unwrap())
+    }
+
+    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, &'static str> {
+        Err("not asked for")
+    }
+}
+
+#[test]
+fn a_name_that_is_answered_late_does_not_move_a_peer_that_is_there_already() {
+    let network = Network::new();
+    let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    let mut begun = a.handle.begin(LOCAL, &a_private, "gateway.example", &b_public, 51820).unwrap();
+    b.handle.begin(LOCAL, &b_private, "192.0.2.1", &a_public, 51820).unwrap();
+    let (handle, dns) = (a.handle.clone(), Late(Clock::new(&network)));
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { a.runner.run().await });
+    simulation.spawn(async move { b.runner.run().await });
+    simulation.spawn(async move {
+        handle.keep_resolved(begun.peer, &mut begun.endpoint, &dns).await;
+    });
+    simulation.block_on(SOON, a.handle.wait_link_up());
+    for _ in 0..60 {
+        simulation.run_for(SOON);
+        let there = "192.0.2.2:51820".parse().ok();
+        assert_eq!(a.handle.status(begun.peer).unwrap().endpoint, there);
+    }
+}
+
+/// More names than there is room for tasks that wait for news.
+#[test]
+fn a_gateway_keeps_the_names_of_many_peers_and_sleeps_in_between() {
+    let network = Network::new();
+    let resources = Box::leak(Box::new(Resources::<7, 7, 1420, 4, 4>::new()));
+    let clock = Clock::new(&network);
+    let wall = Wall::default();
+    wall.0.set(Some(Tai64n::from_unix(1_800_000_000, 0)));
+    let (_interface, handle, mut runner) =
+        wg_nal::new(resources, Socket::new(&network, 1), Seeded(1), wall, clock.clone());
+    let mut text = format!("[Interface]\nPrivateKey = {}\n", keys(1).0);
+    for peer in 2..9 {
+        text += &format!(
+            "[Peer]\nPublicKey = {}\nEndpoint = gateway.example:51820\nAllowedIPs = 10.0.{peer}.0/24\n",
+            keys(peer).1
+        );
+    }
+    let config = handle.begin_config(&text).unwrap();
+    let names = Names { v4: None, v6: None, asked: RefCell::default() };
+    let names = &names;
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { runner.run().await });
+    for peer in config.peers() {
+        let handle = handle.clone();
+        let id = handle.find_peer(&peer.public_key()).unwrap();
+        let mut name = EndpointName::new("gateway.example", 51820, Family::V4);
+        simulation.spawn(async move { handle.keep_resolved(id, &mut name, names).await });
+    }
+    simulation.run_for(SOON * 3600);
+    let asked = *names.asked.borrow();
+    assert!((7 * 2 * 12..7 * 2 * 24).contains(&asked), "{asked} queries in an hour");
+    assert!(clock.wakeups.get() < 7 * 800, "{} wake-ups", clock.wakeups.get());
+}
+
+/// Lasting memory that is broken is not worn out by whoever sends datagrams.
+#[test]
+fn a_flood_of_datagrams_does_not_make_a_board_try_its_broken_flash_for_each() {
+    let network = Network::new();
+    let memory = Memory::default();
+    memory.failures.set(u32::MAX);
+    let resources = Box::leak(Box::new(Resources::<1, 2, 1420, 4, 4>::new()));
+    let clock = Persistent::new(|| None, memory);
+    let socket = Socket::new(&network, 1);
+    let (_interface, handle, mut runner) =
+        wg_nal::new(resources, socket, Seeded(1), clock, Clock::new(&network));
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { runner.run().await });
+    for _ in 0..1000 {
+        network.carry(virtual_network::address_of(66), virtual_network::address_of(1), b"junk");
+        simulation.run_for(Duration::from_millis(10));
+    }
+    assert_eq!(handle.refusals().count(Refusal::Malformed), 1000);
+    let tries = handle.counters().reserve_errors;
+    assert!((1..=4).contains(&tries), "{tries} tries in ten seconds");
 }

@@ -197,3 +197,28 @@ fn the_tunnels_own_datagrams_are_not_sent_through_it() {
     assert_eq!(a.handle.counters().routing_loops, 1);
     assert!(network.record.borrow().is_empty());
 }
+
+/// The tasks of an application, each of which waits until it can connect.
+#[test]
+fn many_tasks_wait_for_the_link_and_sleep_meanwhile() {
+    let network = Network::new();
+    let (mut a, mut b) = pair(&network);
+    a.interface.set_link_policy(LinkPolicy::Session);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    let told = std::rc::Rc::new(std::cell::Cell::new(0));
+    for _ in 0..5 {
+        let (handle, told) = (a.handle.clone(), told.clone());
+        simulation.spawn(async move {
+            handle.wait_link_up().await;
+            told.set(told.get() + 1);
+        });
+    }
+    simulation.run_for(SOON * 60);
+    assert_eq!(told.get(), 0);
+    run(&mut simulation, &mut b);
+    let handle = a.handle.clone();
+    simulation.block_on(SOON * 6, handle.wait_link_up());
+    simulation.run_for(SOON * 5);
+    assert_eq!(told.get(), 5);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use virtual_network::stack::{Broken, Stack, StackResources, packet, pair, run};
 use virtual_network::{Network, Seeded, host};
-use wg_core::{Event, Refusal};
+use wg_core::{Connection, Event, Refusal};
 use wg_nal::{PATIENCE, Resources, Tunnel};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -196,4 +196,30 @@ fn a_handshake_without_a_clock_is_tried_again() {
     network.pass(deadline.saturating_since(network.now()));
     alice.poll().unwrap();
     assert_eq!(network.sent_by(alice.address), [148]);
+}
+
+/// The response to a rekey comes while the stack sends nothing, so that nobody is told of the new
+/// session before it ends.
+#[test]
+fn a_session_that_ended_with_a_stop_is_not_announced_after_the_next_start() {
+    let network = Network::new();
+    let (mut alice, mut bob) = pair(&network);
+    alice.send(&packet(0, 60)).unwrap();
+    run(&mut alice, &mut bob, SECOND);
+    network.pass(121 * SECOND);
+    // It asks for a new session, too.
+    alice.send(&packet(1, 60)).unwrap();
+    alice.mood.send_blocks.set(true);
+    alice.send(&packet(2, 60)).unwrap();
+    let before = alice.handle.status(alice.peer).unwrap().session_birth;
+    run(&mut alice, &mut bob, SECOND);
+    assert!(alice.handle.status(alice.peer).unwrap().session_birth > before);
+    alice.events.clear();
+    alice.handle.stop();
+    alice.mood.send_blocks.set(false);
+    alice.settle();
+    alice.tunnel.start(network.now());
+    alice.settle();
+    assert_eq!(alice.handle.status(alice.peer).unwrap().connection, Connection::Idle);
+    assert_eq!(alice.events, []);
 }

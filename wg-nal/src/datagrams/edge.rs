@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use edge_nal::{UdpReceive, UdpSend};
+use embassy_futures::yield_now;
 use wg_core::{Endpoint, Source};
 
 use super::{Datagrams, ETHERNET_MTU, UnderlayError, largest_payload};
@@ -59,6 +60,8 @@ impl<S: UdpReceive + UdpSend> Datagrams for EdgeUdp<S> {
             if len <= buf.len() {
                 return Ok((len, remote.into()));
             }
+            // There may always be another one.
+            yield_now().await;
         }
     }
 

@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
+use embassy_futures::yield_now;
 use embassy_net::IpAddress;
 use embassy_net::udp::{RecvError, SendError, UdpMetadata, UdpSocket};
 use embassy_time::{Duration, Instant};
@@ -23,7 +24,7 @@ use super::{Datagrams, UnderlayError, largest_payload, reply_address};
 ///
 /// # A full buffer
 ///
-/// A send into a full buffer lets the other tasks run once, embassy-net's among them, and gives
+/// A send into a full buffer gives the other tasks a turn, embassy-net's among them, and gives
 /// up with [`EmbassyError::Full`] when there is still no room: with its link down, the stack
 /// would make room never, and nothing is received while a send waits. The protocol sends what
 /// matters again.
@@ -67,6 +68,9 @@ struct Queue {
     no_cookies_before: Instant,
 }
 
+/// So often this task waits for its turn until all others had theirs: embassy's executor goes on
+/// with whoever was woken last, which the first time is this task.
+const TURNS: u32 = 2;
 /// Long enough for the slowest link that carries IP packets of 1500 bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Long enough for an answer of a neighbour, and short enough for everybody else.
@@ -126,13 +130,18 @@ impl<'s, 'd> EmbassyUdp<'s, 'd> {
         Self { socket, ip_mtu, queue }
     }
 
+    /// Whether the stack has not emptied the queue for as long as its first datagram may wait.
+    fn seems_stuck(&mut self) -> bool {
+        let waited = Instant::now().saturating_duration_since(self.queue.moved);
+        !has_sent_all(self.socket) && waited >= self.queue.patience
+    }
+
     /// Makes way for a datagram, and tells whether it may be sent.
     fn make_way(&mut self, datagram: &[u8]) -> bool {
         let Self { socket, queue, .. } = self;
         let now = Instant::now();
         let is_cookie = datagram.first() == Some(&COOKIE_REPLY);
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut is_empty = pin!(socket.flush()).poll(&mut cx).is_ready();
+        let mut is_empty = has_sent_all(socket);
         if !is_empty && now.saturating_duration_since(queue.moved) >= queue.patience {
             if queue.patience == COOKIE_PATIENCE {
                 queue.no_cookies_before = now.saturating_add(COOKIE_PAUSE);
@@ -168,6 +177,11 @@ impl fmt::Debug for EmbassyUdp<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbassyUdp").field("ip_mtu", &self.ip_mtu).finish_non_exhaustive()
     }
+}
+
+/// Whether nothing waits in a socket to be sent.
+pub(crate) fn has_sent_all(socket: &mut UdpSocket<'_>) -> bool {
+    pin!(socket.flush()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// Checks what embassy-net would lose without an error, or panic at: a datagram between
@@ -222,15 +236,21 @@ impl Datagrams for EmbassyUdp<'_, '_> {
         let local = to.local.filter(IpAddr::is_ipv6);
         let to = Endpoint { local, ..to };
         let metadata = address(self.socket, self.ip_mtu, to, datagram.len())?;
+        if self.seems_stuck() {
+            // It may have had no turn in all that time, such as while the tunnel computed.
+            for _ in 0..TURNS {
+                yield_now().await;
+            }
+        }
         if !self.make_way(datagram) {
             return Err(UnderlayError::Stack(EmbassyError::Full));
         }
-        let mut offered = false;
+        let mut turns = 0;
         let result = poll_fn(|cx| match self.socket.poll_send_to(datagram, metadata, cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(EmbassyError::from)),
-            Poll::Pending if offered => Poll::Ready(Err(EmbassyError::Full)),
+            Poll::Pending if turns == TURNS => Poll::Ready(Err(EmbassyError::Full)),
             Poll::Pending => {
-                offered = true;
+                turns += 1;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use embassy_futures::yield_now;
 use embedded_nal_async::UnconnectedUdp;
 use wg_core::{Ecn, Endpoint, Source};
 
@@ -78,6 +79,8 @@ impl<S: UnconnectedUdp> Datagrams for CancelSafe<S> {
                 let local = reply_address(local.ip());
                 return Ok((len, Source { remote, local, ecn: Ecn::NotCapable }));
             }
+            // There may always be another one.
+            yield_now().await;
         }
     }
 

@@ -33,38 +33,21 @@ impl<T: Monotonic> Handle<'_, T> {
         name: &mut EndpointName<'_>,
         dns: &D,
     ) {
-        use core::future::{pending, poll_fn};
-        use core::pin::pin;
-        use core::task::Poll;
-        use embassy_futures::select::select;
-
         if let Some(endpoint) = name.literal() {
             self.set_endpoint(peer, endpoint);
             return;
         }
         while self.status(peer).is_some() {
-            if let Some(endpoint) = crate::resolve::resolve(name, dns, || self.time.now()).await {
+            let found = crate::resolve::resolve(name, dns, || self.time.now()).await;
+            // A session that came meanwhile knows better where the peer is.
+            let status = self.status(peer);
+            let is_up = status.is_some_and(|status| status.connection == Connection::Up);
+            if let Some(endpoint) = found.filter(|_| !is_up) {
                 debug!("{} is {}", name.host(), endpoint);
                 self.set_endpoint(peer, endpoint);
             }
             self.tell_name(peer, name);
-            let deadline = name.deadline();
-            let mut registered = false;
-            // A wake-up that was for somebody else costs a look.
-            let news = poll_fn(|cx| {
-                if core::mem::replace(&mut registered, true) {
-                    return Poll::Ready(());
-                }
-                self.shared.borrow_mut().waiting.handshake.register(cx);
-                Poll::Pending
-            });
-            let timer = async {
-                match deadline {
-                    Some(at) => self.time.delay_until(at).await,
-                    None => pending().await,
-                }
-            };
-            select(news, pin!(timer)).await;
+            self.news(|waiting| &mut waiting.handshake, name.deadline()).await;
         }
     }
 

@@ -2,6 +2,7 @@
 //! embassy-net in one process.
 
 mod conformance;
+mod turns;
 mod two_stacks;
 
 use std::net::SocketAddr;

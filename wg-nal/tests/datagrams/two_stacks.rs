@@ -19,7 +19,7 @@ pub(crate) fn v6(host: u16) -> SocketAddr {
     (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host), PORT).into()
 }
 
-fn config(host: u8) -> Config {
+pub(crate) fn config(host: u8) -> Config {
     let mut config = Config::ipv4_static(StaticConfigV4 {
         address: Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, host), 24),
         gateway: None,
@@ -95,7 +95,10 @@ fn over_two_stacks_of<const MTU: usize>(
     ));
 }
 
-async fn carry<const MTU: usize>(mut from: TxRunner<'_, MTU>, mut to: RxRunner<'_, MTU>) {
+pub(crate) async fn carry<const MTU: usize>(
+    mut from: TxRunner<'_, MTU>,
+    mut to: RxRunner<'_, MTU>,
+) {
     loop {
         let packet = from.tx_buf().await;
         let len = packet.len();
