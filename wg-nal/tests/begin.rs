@@ -99,6 +99,10 @@ fn beginning_again_replaces_the_peer_and_a_mistake_changes_nothing() {
     assert!(matches!(begin(&private, "192.0.2.2", "no key"), BeginError::PublicKey(_)));
     assert_eq!(begin(&private, "", &first), BeginError::Endpoint);
     assert_eq!(begin(&private, "a b", &first), BeginError::Endpoint);
+    assert_eq!(begin(&private, "0.0.0.0", &first), BeginError::Endpoint);
+    assert_eq!(begin(&private, "::", &first), BeginError::Endpoint);
+    let port_0 = a.handle.begin(LOCAL, &private, "192.0.2.2", &first, 0);
+    assert_eq!(port_0.unwrap_err(), BeginError::Endpoint);
     assert_eq!(begin(&private, "192.0.2.2", &own), BeginError::Peer(AddPeerError::OwnKey));
     assert!(a.handle.find_peer(&second_key).is_some());
     assert_eq!(a.handle.public_key().unwrap().to_string(), own);

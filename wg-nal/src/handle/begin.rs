@@ -1,7 +1,7 @@
 //! A whole tunnel in one call.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use wg_core::config::{Config, InterfaceAddress, ParseError};
 use wg_core::{
@@ -37,7 +37,7 @@ pub enum BeginError {
     PrivateKey(ParseKeyError),
     /// The peer's public key is no key.
     PublicKey(ParseKeyError),
-    /// The endpoint is neither a name nor an address.
+    /// The endpoint is neither a name nor an address that can be sent to, or its port is 0.
     Endpoint,
     /// The configuration has an error.
     Config(ParseError),
@@ -52,7 +52,9 @@ impl fmt::Display for BeginError {
         match self {
             Self::PrivateKey(error) => write!(f, "private key: {error}"),
             Self::PublicKey(error) => write!(f, "the peer's public key: {error}"),
-            Self::Endpoint => f.write_str("the endpoint is neither a host's name nor an address"),
+            Self::Endpoint => f.write_str(
+                "the endpoint is no host's name or address that can be sent to, or port 0",
+            ),
             Self::Config(error) => error.fmt(f),
             Self::Peer(error) => error.fmt(f),
             Self::Routes(error) => error.fmt(f),
@@ -104,6 +106,10 @@ impl<T: Monotonic> Handle<'_, T> {
             return Err(BeginError::Endpoint);
         }
         let endpoint = EndpointName::new(endpoint, port, Family::V6);
+        let nowhere = |literal: SocketAddr| literal.ip().is_unspecified();
+        if port == 0 || endpoint.literal().is_some_and(nowhere) {
+            return Err(BeginError::Endpoint);
+        }
         let address = InterfaceAddress::host(local_ip);
         let peer = Peer {
             public_key: &public_key,
