@@ -23,20 +23,37 @@ mod journal;
 mod names;
 #[cfg(any(target_os = "espidf", wg_host_lwip))]
 mod netif;
+#[cfg(any(target_os = "espidf", wg_host_lwip))]
+mod nvs;
 mod outbound;
+mod random;
 mod settings;
+mod status;
 mod tunnel;
 mod underlay;
 
-pub use clock::{now, sntp_clock};
-pub use engine::{Counters, Inside, Status};
+pub use clock::{kept_clock, now, sntp_clock};
+pub use engine::Inside;
 pub use error::Error;
 #[cfg(any(target_os = "espidf", wg_host_lwip))]
 pub use netif::{AddError, Netif};
+#[cfg(any(target_os = "espidf", wg_host_lwip))]
+pub use nvs::{NvsError, NvsStore, nvs_clock};
 pub use outbound::Outbound;
+pub use random::random;
 pub use settings::{Host, PeerSettings, Settings};
-pub use tunnel::{STACK_SIZE, Tunnel, random};
+pub use status::{Counters, Status};
+pub use tunnel::{STACK_SIZE, Tunnel};
 pub use underlay::Underlay;
 
 /// The engine, in the version that this crate takes.
 pub use wg_core;
+/// Clocks, stores and generators, in the version that this crate takes.
+pub use wg_nal;
+
+// The tests inside use the other end of the tests outside, which names this crate.
+#[cfg(test)]
+extern crate self as wg_esp_idf;
+#[cfg(test)]
+#[path = "../tests/gateway/mod.rs"]
+mod gateway;

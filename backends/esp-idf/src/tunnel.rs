@@ -1,21 +1,22 @@
 //! The tunnel as the firmware holds it.
 
+use core::fmt::Display;
 #[cfg(any(target_os = "espidf", wg_host_lwip))]
 use core::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use chacha20::ChaCha20Rng;
-use chacha20::rand_core::SeedableRng;
+use wg_core::PublicKey;
 use wg_core::rand_core::CryptoRng;
-use wg_core::{PublicKey, Tai64nClock};
+use wg_nal::Timestamps;
 
-use crate::engine::{Command, Engine, Inside, Status};
+use crate::clock::Clock;
+use crate::engine::{Command, Engine, Inside, System};
 use crate::error::Error;
-use crate::names::{self, Resolve};
 use crate::outbound::Outbound;
 use crate::settings::{Host, Settings};
+use crate::status::Status;
 use crate::underlay::Underlay;
 
 /// The stack of the tunnel's thread, in bytes, on ESP-IDF. Builds without optimisation on a
@@ -42,8 +43,9 @@ impl Tunnel {
     /// Starts a tunnel with one peer that all of IPv4 goes through, with the arguments that the
     /// Arduino library takes, in its order.
     ///
-    /// It returns at once: neither the endpoint's name nor the time need to be known. Handshakes
-    /// wait until SNTP has set the clock, see [`sntp_clock`](crate::sntp_clock).
+    /// It returns at once: neither the endpoint's name nor the time need to be known. Timestamps
+    /// are kept in NVS, see [`nvs_clock`](crate::nvs_clock), and random numbers are those of
+    /// [`random`](crate::random), whose rule about entropy is this function's too.
     ///
     /// # Errors
     /// See [`start`](Self::start).
@@ -57,7 +59,7 @@ impl Tunnel {
     ) -> Result<Self, Error> {
         let settings =
             Settings::new(local_ip, private_key, endpoint_address, public_key, endpoint_port)?;
-        Self::start(settings, crate::sntp_clock(), random()?)
+        Self::start(settings, crate::nvs_clock(), crate::random()?)
     }
 
     /// Starts a tunnel whose inside is a lwIP interface.
@@ -68,7 +70,7 @@ impl Tunnel {
     #[cfg(any(target_os = "espidf", wg_host_lwip))]
     pub fn start(
         settings: Settings,
-        clock: impl Tai64nClock + Send + 'static,
+        clock: impl Timestamps<Error: Display> + Send + 'static,
         rng: impl CryptoRng + Send + 'static,
     ) -> Result<Self, Error> {
         Self::start_with(settings, clock, rng, |settings, outbound| {
@@ -83,18 +85,18 @@ impl Tunnel {
     /// Those of `inside`, and of opening sockets and threads.
     pub fn start_with<I: Inside + 'static>(
         settings: Settings,
-        clock: impl Tai64nClock + Send + 'static,
+        clock: impl Timestamps<Error: Display> + Send + 'static,
         rng: impl CryptoRng + Send + 'static,
         inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error> + Send + 'static,
     ) -> Result<Self, Error> {
-        Self::spawn(settings, Box::new(clock), Box::new(rng), names::system, inside)
+        Self::spawn(settings, Box::new(clock), Box::new(rng), System::HERE, inside)
     }
 
     fn spawn<I: Inside + 'static>(
         settings: Settings,
-        clock: Box<dyn Tai64nClock + Send>,
+        clock: Box<dyn Clock>,
         rng: Box<dyn CryptoRng + Send>,
-        resolve: Resolve,
+        system: System,
         inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let outbound = Arc::new(Outbound::new(settings.mtu).map_err(Error::Wake)?);
@@ -103,7 +105,7 @@ impl Tunnel {
         let queue = Arc::clone(&outbound);
         // All of it in the thread: the caller's stack may be too small for an X25519.
         let work = move || {
-            let made = Engine::new(&settings, Arc::clone(&queue), clock, rng, resolve)
+            let made = Engine::new(&settings, Arc::clone(&queue), clock, rng, system)
                 .and_then(|engine| Ok((engine, inside(&settings, queue)?)));
             // The private key is in its place, and in no other.
             drop(settings);
@@ -170,6 +172,15 @@ impl Tunnel {
         self.ask(|answer| Command::SetEndpoint(peer, host, answer))
     }
 
+    /// Has a peer hear from us after so many seconds of silence, 0 for never. An unknown peer is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn set_persistent_keepalive(&self, peer: PublicKey, seconds: u16) -> Result<(), Error> {
+        self.ask(|answer| Command::SetPersistentKeepalive(peer, seconds, answer))
+    }
+
     fn ask<A>(&self, command: impl FnOnce(SyncSender<A>) -> Command) -> Result<A, Error> {
         let (answer, answers): (_, Receiver<A>) = sync_channel(1);
         if self.thread.is_none() {
@@ -187,16 +198,5 @@ impl Drop for Tunnel {
     }
 }
 
-/// A random source for `Tunnel::start`: ChaCha20, seeded once by the hardware's.
-///
-/// On ESP-IDF the hardware's numbers are truly random only while Wi-Fi or Bluetooth is on, or
-/// between `bootloader_random_enable` and `bootloader_random_disable`: call this, and
-/// `Tunnel::begin`, after the radio has started. It is wiped when it is dropped.
-///
-/// # Errors
-/// [`Error::Random`].
-pub fn random() -> Result<impl CryptoRng + Send + use<>, Error> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(Error::Random)?;
-    Ok(ChaCha20Rng::from_seed(seed))
-}
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0")
+    }
+
+    pub(crate) fn start_at(address: &str) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let address = socket.local_addr().unwrap();
         let desk = Arc::new(Desk::default());
@@ -73,7 +77,10 @@ impl Gateway {
             peers: vec![PeerSettings {
                 public_key: self.key,
                 preshared_key: PresharedKey::NONE,
-                endpoint: Some(Host { name: "127.0.0.1".into(), port: self.address.port() }),
+                endpoint: Some(Host {
+                    name: self.address.ip().to_string(),
+                    port: self.address.port(),
+                }),
                 allowed_ips: allowed_ips.iter().map(|text| text.parse().unwrap()).collect(),
                 persistent_keepalive: 0,
             }],
