@@ -93,12 +93,12 @@ impl Engine {
         clock: Box<dyn Clock>,
         rng: Box<dyn CryptoRng + Send>,
         system: System,
-    ) -> Result<Self, Error> {
+    ) -> Result<Box<Self>, Error> {
         let underlay = settings.underlay.clone();
         let System { resolve, default_interface } = system;
         let sockets = Sockets::open(&underlay, default_interface, settings.listen_port)
             .map_err(|error| Error::Underlay(underlay.clone(), error))?;
-        let mut engine = Self {
+        let mut engine = Box::new(Self {
             device: Device::growing(),
             clock,
             rng,
@@ -115,7 +115,7 @@ impl Engine {
             journal: Journal::default(),
             counters: Counters::default(),
             datagram: vec![0; DATAGRAM.max(usize::from(settings.mtu) + DATA_OVERHEAD + 16)].into(),
-        };
+        });
         let now = now();
         engine.device.set_mtu(settings.mtu);
         engine.device.set_private_key(now, Some(&settings.private_key));
@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// Carries packets until it is told to stop. Keys are wiped when it returns.
-    pub(crate) fn run(mut self, inside: &mut dyn Inside, commands: &Receiver<Command>) {
+    pub(crate) fn run(mut self: Box<Self>, inside: &mut dyn Inside, commands: &Receiver<Command>) {
         loop {
             self.drain(now());
             // After what was due, so that flash holds up no packet that is there.

@@ -33,6 +33,8 @@ pub(crate) struct Desk {
     stop: AtomicBool,
     /// Take no notice of anything that comes.
     pub(crate) mute: AtomicBool,
+    /// Ask the board for a new session.
+    call: AtomicBool,
     /// Datagrams that came, answered or not.
     pub(crate) datagrams: AtomicU32,
     /// From where the last one came.
@@ -85,6 +87,11 @@ impl Gateway {
                 persistent_keepalive: 0,
             }],
         }
+    }
+
+    /// Has the gateway ask the board for a session, once it knows where the board is.
+    pub(crate) fn call(&self) {
+        self.desk.call.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn datagrams(&self) -> u32 {
@@ -178,6 +185,14 @@ fn run(socket: &UdpSocket, desk: &Desk) {
                 Err(SendError::NoSession(_) | SendError::Refused(_)) => {}
                 Err(error) => panic!("{error}"),
             }
+        }
+        if desk.call.swap(false, Ordering::SeqCst) {
+            // Without a session of its own, a packet asks for one.
+            let place = device.endpoint(board);
+            device.down();
+            device.up(now());
+            place.inspect(|place| device.set_endpoint(now(), board, *place));
+            device.set_persistent_keepalive(now(), board, 25);
         }
         device.handle_timeout(now());
         while let Some(Event::SessionUp(_) | Event::EndpointMoved(_) | _) = device.poll_event() {}

@@ -1,4 +1,5 @@
-#![allow(unsafe_code)] // lwIP and the tests' own C, host/host.c. All of it is here.
+#![allow(unsafe_code)] // lwIP and the tests' own C, in host/. All of it is here.
+#![allow(dead_code)] // Each test crate uses a part.
 //! The lwIP of this process, and the sockets of its programs.
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
@@ -108,6 +109,13 @@ impl Stack {
         connect(false, address, port, timeout_ms)
     }
 
+    /// A socket that sends by Wi-Fi alone, as those beneath a tunnel do.
+    pub(crate) fn socket_by_wifi() -> Socket {
+        let socket = connect(false, "203.0.113.1", 51820, 1).unwrap();
+        socket.bind_device("st1");
+        socket
+    }
+
     /// Sends a datagram from a chain of pbufs, the bytes counting up; lwIP's error.
     pub(crate) fn send_chain(&self, address: &str, port: u16, pieces: u32, piece: u16) -> i32 {
         let address = CString::new(address).unwrap();
@@ -199,7 +207,7 @@ fn connect(is_tcp: bool, address: &str, port: u16, timeout_ms: i32) -> io::Resul
     let address = CString::new(address).unwrap();
     // SAFETY: the text ends in a zero.
     let socket = unsafe { host_connect(is_tcp, address.as_ptr(), port, timeout_ms) };
-    result(socket.into()).map(|_| Socket(socket))
+    result(c_long::from(socket)).map(|_| Socket(socket))
 }
 
 fn result(value: c_long) -> io::Result<usize> {
