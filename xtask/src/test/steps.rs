@@ -103,10 +103,10 @@ pub(super) fn all() -> Result<Vec<Step>> {
     interop.args(["engine", "blocking", "async"].iter().flat_map(|driver| ["--driver", driver]));
     steps.push(Step { closing: |_| true, ..step("interop", interop) });
     // Its other cases prove the engine again, and wait.
-    let mut idf = xtask("interop")?;
-    idf.args(["--driver", "esp-idf"]);
-    idf.args(IDF_CASES.iter().flat_map(|case| ["--case", case]));
-    steps.push(Step { closing: |_| true, ..step("interop, wg-esp-idf", idf) });
+    let mut interop_idf = xtask("interop")?;
+    interop_idf.args(["--driver", "esp-idf"]);
+    interop_idf.args(IDF_CASES.iter().flat_map(|case| ["--case", case]));
+    steps.push(Step { closing: |_| true, ..step("interop, wg-esp-idf", interop_idf) });
     let mut boards = xtask("boards")?;
     boards.arg("--quick");
     steps.push(Step { closing: |_| true, ..step("boards", boards) });
