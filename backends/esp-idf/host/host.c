@@ -15,7 +15,7 @@
 #include "lwip/udp.h"
 #include "wg_netif.h"
 
-static struct netif wifi, ethernet;
+static struct netif *wifi, ethernet;
 static uint32_t wifi_packets;
 
 struct job {
@@ -55,11 +55,11 @@ static err_t add_wifi(struct tcpip_api_call_data *call) {
   IP4_ADDR(&address, 192, 168, 4, 2);
   IP4_ADDR(&mask, 255, 255, 255, 0);
   IP4_ADDR(&gateway, 192, 168, 4, 1);
-  memset(&wifi, 0, sizeof wifi);
-  netif_add(&wifi, &address, &mask, &gateway, NULL, wifi_init, ip_input);
-  netif_set_up(&wifi);
-  netif_set_link_up(&wifi);
-  netif_set_default(&wifi);
+  wifi = calloc(1, sizeof *wifi);
+  netif_add(wifi, &address, &mask, &gateway, NULL, wifi_init, ip_input);
+  netif_set_up(wifi);
+  netif_set_link_up(wifi);
+  netif_set_default(wifi);
   ip_addr_t dns = IPADDR4_INIT_BYTES(192, 168, 4, 1);
   dns_setserver(0, &dns);
   return ERR_OK;
@@ -73,11 +73,10 @@ static err_t ethernet_init(struct netif *netif) {
   return ERR_OK;
 }
 
-/* The memory of a removed interface is used again at once, by something else. */
 static err_t turn_off_wifi(struct tcpip_api_call_data *call) {
   (void)call;
-  netif_remove(&wifi);
-  memset(&wifi, 0xa5, sizeof wifi);
+  netif_remove(wifi);
+  free(wifi);
   return ERR_OK;
 }
 
