@@ -252,6 +252,7 @@ pub use resolve::resolve;
 pub use resolve::{EndpointName, Family, LONGEST_WAIT, QUERY_PATIENCE, SHORTEST_WAIT};
 pub use resources::Resources;
 pub use router::{Forward, Router};
+pub use routing_loop::routing_loop;
 pub use runner::{RECEIVE_PAUSE, Runner, new};
 pub use shared::Counters;
 #[cfg(feature = "std")]

@@ -4,11 +4,29 @@ use core::net::{IpAddr, SocketAddr};
 
 const UDP: u8 = 17;
 
+/// The endpoint that a packet is a datagram of the tunnel to: the route there leads into the tunnel,
+/// so that sending it would only make the next one.
+///
+/// `packet` is one for the tunnel, and `port` the tunnel's own in the underlay, 0 where it is not
+/// known: then every UDP packet to an endpoint is one. For those who drive
+/// [`Device`](wg_core::Device) themselves; everything in this crate asks it.
+pub fn routing_loop(
+    packet: &[u8],
+    port: u16,
+    mut endpoints: impl Iterator<Item = SocketAddr>,
+) -> Option<SocketAddr> {
+    let (source_port, destination) = udp_addresses(packet)?;
+    if port != 0 && port != source_port {
+        return None;
+    }
+    endpoints.find(|endpoint| same_place(*endpoint, destination))
+}
+
 /// The source port and the destination of a packet that is a UDP datagram, or the first
 /// fragment of one over IPv4.
 ///
 /// Nothing looks behind extension headers of IPv6: the tunnel's datagrams have none.
-pub(crate) fn udp_addresses(packet: &[u8]) -> Option<(u16, SocketAddr)> {
+fn udp_addresses(packet: &[u8]) -> Option<(u16, SocketAddr)> {
     let (destination, datagram): (IpAddr, _) = match packet.first()? >> 4 {
         4 => {
             let (header, _) = packet.split_first_chunk::<20>()?;
@@ -35,7 +53,7 @@ pub(crate) fn udp_addresses(packet: &[u8]) -> Option<(u16, SocketAddr)> {
 }
 
 /// Whether both are the same place, an IPv4 address written as an IPv6 one included.
-pub(crate) fn same_place(a: SocketAddr, b: SocketAddr) -> bool {
+fn same_place(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }
 
@@ -65,6 +83,17 @@ mod tests {
         let mut with_options = [&V4[..20], &[1, 1, 1, 0], &V4[20..]].concat();
         with_options[0] = 0x46;
         assert_eq!(udp_addresses(&with_options), Some((51820, v4)));
+    }
+
+    #[test]
+    fn only_the_tunnels_own_port_to_an_endpoint_is_a_loop() {
+        let [ours, other]: [SocketAddr; 2] =
+            ["192.0.2.1:53", "192.0.2.1:54"].map(|text| text.parse().unwrap());
+        let looped = |port, endpoint| routing_loop(&V4, port, [endpoint].into_iter());
+        assert_eq!(looped(51820, ours), Some(ours));
+        assert_eq!(looped(0, ours), Some(ours));
+        assert_eq!(looped(51821, ours), None);
+        assert_eq!(looped(51820, other), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::clock::Standing;
 use crate::events::Events;
 use crate::frame::{Fate, Pool, packet};
 use crate::link::LinkPolicy;
-use crate::routing_loop::{same_place, udp_addresses};
+use crate::routing_loop::routing_loop;
 use crate::waker::Wakers;
 
 /// What the tunnel dropped, in addition to what the engine refused
@@ -414,12 +414,8 @@ impl<'d> Shared<'d> {
 
     /// The endpoint that a packet is a datagram of ours to.
     fn routing_loop(&self, packet: &[u8]) -> Option<SocketAddr> {
-        let (source_port, destination) = udp_addresses(packet)?;
-        if self.port != 0 && self.port != source_port {
-            return None;
-        }
-        let mut endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
-        endpoints.find(|endpoint| same_place(*endpoint, destination))
+        let endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
+        routing_loop(packet, self.port, endpoints)
     }
 
     /// Puts a packet of the stack in the tunnel into the outbound pool, by exchanging frames.

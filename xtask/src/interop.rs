@@ -1,4 +1,5 @@
-//! `cargo xtask interop`: the engine, and wg-nal around it, against a Linux kernel's WireGuard.
+//! `cargo xtask interop`: the engine, and wg-nal and wg-esp-idf around it, against a Linux kernel's
+//! WireGuard.
 
 mod cookie;
 mod counters;
@@ -35,8 +36,9 @@ pub(crate) use scene::{
 /// of ours, so no root and no interface of this machine is involved. The kernel comes from
 /// Debian once (30 MB) and is kept under target/interop.
 ///
-/// The cases run with the engine alone, and with wg-nal around it: its blocking tunnel over
-/// embedded-nal, and its runner over embedded-nal-async.
+/// The cases run with the engine alone, with wg-nal around it (its blocking tunnel over
+/// embedded-nal, and its runner over embedded-nal-async), and with wg-esp-idf, whose sockets are
+/// relayed between the loopback and the kernel.
 #[derive(Args)]
 pub(crate) struct Interop {
     /// Run only the cases whose name begins so, such as `replay` or `data.every_ping_size`.
@@ -233,5 +235,6 @@ fn named(case: &Case, driver: Driver) -> String {
         Driver::Engine => case.name.to_owned(),
         Driver::Blocking => format!("{}, blocking", case.name),
         Driver::Async => format!("{}, async", case.name),
+        Driver::EspIdf => format!("{}, esp-idf", case.name),
     }
 }

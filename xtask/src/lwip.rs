@@ -9,15 +9,19 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::setup::apt::{Release, Suite};
+use crate::setup::rust_src::Toolchain;
 use crate::setup::{self, Need};
 use crate::workspace::{output_of, root, shown, target_dir};
 
 /// Where lwIP comes from: 2.1.3, which ESP-IDF's own version is made of.
 const SOURCE: Suite = Suite { archive: "Debian", name: "bookworm" };
 
+/// Makes lwIP's fixed pools and heap, and a core lock.
+const POOLS: &[&str] = &["-DWG_POOLS"];
+
 /// The two ways in which ESP-IDF can configure lwIP, and the macro that tells them apart.
 const CONFIGURATIONS: &[(&str, &[&str], &[&str])] = &[
-    ("pools and a core lock", &["-DWG_POOLS"], &[]),
+    ("pools and a core lock", POOLS, &[]),
     // Without pools lwIP's own timers come from the memory that this test takes away, and one that
     // is due just then is an assertion in lwIP.
     ("malloc and messages to lwIP's thread", &[], &["--skip", "without_memory"]),
@@ -25,11 +29,19 @@ const CONFIGURATIONS: &[(&str, &[&str], &[&str])] = &[
 
 const FLAGS: &[&str] = &["-g", "-O1", "-fPIC", "-fsanitize=address", "-fno-omit-frame-pointer"];
 
+/// How firmware is built, on the 32-bit machine that is nearest.
+const SMALL: &[&str] = &["-g", "-Os", "-fPIC", "-m32"];
+const SMALL_TARGET: &str = "i686-unknown-linux-gnu";
+/// Chips have no vectors, whose registers take stack.
+const NO_VECTORS: &str = r#"--cfg chacha20_backend="soft" --cfg poly1305_backend="soft""#;
+
 /// Test wg-esp-idf as an interface of a real lwIP.
 ///
 /// Fetches lwIP's source from Debian once (0.8 MB, and a list of 9 MB), builds it with
 /// AddressSanitizer as ESP-IDF configures it, and runs the tests with each configuration.
-/// A use of freed memory, a leak, or a call without lwIP's core lock is a failure.
+/// A use of freed memory, a leak, or a call without lwIP's core lock is a failure. Then it measures
+/// how much stack the tunnel's thread takes, on x86 with 32 bits, and that is an error, too, when it
+/// is too much.
 #[derive(Args)]
 pub(crate) struct Lwip {}
 
@@ -40,8 +52,13 @@ impl Lwip {
         let source = fetch(&dir)?;
         for (name, macros, skipped) in CONFIGURATIONS {
             println!("lwIP with {name}");
-            let library = build(&dir, &source, macros)?;
+            let library = build(&dir, &source, FLAGS, macros)?;
             test(&dir, &library, skipped)?;
+        }
+        if cfg!(target_arch = "x86_64") {
+            setup::require(&[Need::RustSrc])?;
+            println!("the stack of the tunnel's thread");
+            measure_stack(&dir, &build(&dir, &source, SMALL, POOLS)?)?;
         }
         Ok(())
     }
@@ -62,7 +79,7 @@ fn fetch(dir: &Path) -> Result<PathBuf> {
 }
 
 /// Builds the shared library and returns the folder that holds it.
-fn build(dir: &Path, source: &Path, macros: &[&str]) -> Result<PathBuf> {
+fn build(dir: &Path, source: &Path, flags: &[&str], macros: &[&str]) -> Result<PathBuf> {
     let backend = root().join("backends/esp-idf");
     let mut files = vec![source.join("port/sys_arch.c")];
     for folder in ["src/api", "src/core", "src/core/ipv4", "src/core/ipv6"] {
@@ -72,7 +89,7 @@ fn build(dir: &Path, source: &Path, macros: &[&str]) -> Result<PathBuf> {
 
     // lwIP itself is built again only when its configuration or its hooks have changed.
     let mut hasher = DefaultHasher::new();
-    (macros, FLAGS).hash(&mut hasher);
+    (macros, flags).hash(&mut hasher);
     for header in ["host/lwipopts.h", "component/wg_netif_hooks.h"] {
         std::fs::read(backend.join(header))?.hash(&mut hasher);
     }
@@ -87,7 +104,7 @@ fn build(dir: &Path, source: &Path, macros: &[&str]) -> Result<PathBuf> {
         if !strict.is_empty() || !object.is_file() {
             let part = object.with_extension("part");
             let mut gcc = Command::new("gcc");
-            gcc.args(FLAGS).args(macros).args(strict).arg("-c").arg(file).arg("-o").arg(&part);
+            gcc.args(flags).args(macros).args(strict).arg("-c").arg(file).arg("-o").arg(&part);
             for include in [&backend.join("host"), &backend.join("component")] {
                 gcc.arg("-I").arg(include);
             }
@@ -113,7 +130,7 @@ fn build(dir: &Path, source: &Path, macros: &[&str]) -> Result<PathBuf> {
         built.push(compile(file, &["-Wall", "-Wextra", "-Werror"])?);
     }
     let mut link = Command::new("gcc");
-    link.args(["-shared", "-fsanitize=address", "-o"]).arg(folder.join("libwg_lwip.so"));
+    link.args(flags).args(["-shared", "-o"]).arg(folder.join("libwg_lwip.so"));
     output_of(link.args(&built))?;
     Ok(folder)
 }
@@ -154,7 +171,29 @@ fn test(dir: &Path, library: &Path, skipped: &[&str]) -> Result<()> {
         .env("CARGO_TARGET_DIR", dir.join("cargo"))
         .env("RUSTFLAGS", format!("--cfg wg_host_lwip -Lnative={} -lwg_lwip", linked.display()))
         .env(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")), runner);
-    let status = tests.status().with_context(|| format!("cannot run `{}`", shown(&tests)))?;
+    run(&mut tests)
+}
+
+/// Runs the test that paints a stack, built for size and with std from source.
+fn measure_stack(dir: &Path, library: &Path) -> Result<()> {
+    let library = library.display();
+    let mut tests = Toolchain::find()?.cargo();
+    tests
+        .args(["test", "--locked", "-p", "wg-esp-idf", "--test", "stack_size", "--release"])
+        .args(["-Zbuild-std=std,panic_unwind,test", "--target", SMALL_TARGET])
+        .args(["--", "--nocapture"])
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", dir.join("cargo"))
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
+        .env("RUSTFLAGS", format!("{NO_VECTORS} --cfg wg_host_lwip -Lnative={library} -lwg_lwip"))
+        .env("LD_LIBRARY_PATH", library.to_string())
+        // The linker looks names up on the stack of whoever calls first.
+        .env("LD_BIND_NOW", "1");
+    run(&mut tests)
+}
+
+fn run(tests: &mut Command) -> Result<()> {
+    let status = tests.status().with_context(|| format!("cannot run `{}`", shown(tests)))?;
     if !status.success() {
         bail!("the tests failed ({status})");
     }

@@ -1,8 +1,9 @@
-//! Our end of a tunnel: the engine by one of three drivers, a host inside, and whatever
+//! Our end of a tunnel: the engine by one of four drivers, a host inside, and whatever
 //! carries its datagrams.
 
 mod clock;
 mod engine;
+mod esp_idf;
 mod nal;
 mod post;
 mod time;
@@ -16,6 +17,7 @@ use wg_core::{Connection, PeerStatus, PresharedKey, PrivateKey, PublicKey, Refus
 use crate::lan::{Datagram, Inner};
 pub(crate) use clock::FileClock;
 use engine::Engine;
+use esp_idf::EspIdf;
 use nal::Nal;
 use time::SinceStart;
 
@@ -35,10 +37,12 @@ pub(crate) enum Driver {
     Blocking,
     /// wg-nal's runner, a task over embedded-nal-async.
     Async,
+    /// wg-esp-idf's tunnel, a thread over sockets of this machine.
+    EspIdf,
 }
 
 impl Driver {
-    pub(crate) const ALL: &[Self] = &[Self::Engine, Self::Blocking, Self::Async];
+    pub(crate) const ALL: &[Self] = &[Self::Engine, Self::Blocking, Self::Async, Self::EspIdf];
 }
 
 pub(crate) struct PeerConfig {
@@ -101,6 +105,7 @@ impl Peer {
             Driver::Engine => Box::new(Engine::new(config, clock, time.clone())?),
             Driver::Blocking => Box::new(Nal::superloop(config, clock, time.clone())?),
             Driver::Async => Box::new(Nal::task(config, clock, time.clone())?),
+            Driver::EspIdf => Box::new(EspIdf::new(config, clock, &time)?),
         };
         Ok(Self { drive, time, local: config.local, inner })
     }

@@ -107,12 +107,15 @@ impl Need {
                 .then(|| "cargo-deny, which checks licences and sources".into()),
             Self::RustSrc => rust_src::missing(),
             Self::CCompiler => {
-                let programs: Vec<_> = ["gcc", "dpkg-source"]
+                let mut absent: Vec<_> = ["gcc", "dpkg-source"]
                     .into_iter()
                     .filter(|program| !has_program(program))
                     .collect();
-                (!programs.is_empty())
-                    .then(|| format!("{}, to build lwIP for the tests", programs.join(", ")))
+                if cfg!(target_arch = "x86_64") && !builds_for_32_bits() {
+                    absent.push("gcc for 32 bits");
+                }
+                (!absent.is_empty())
+                    .then(|| format!("{}, to build lwIP for the tests", absent.join(", ")))
             }
             Self::RustComponents => {
                 let absent: Vec<_> = ["fmt", "clippy"]
@@ -158,12 +161,22 @@ impl Need {
                 &crate::workspace::target_dir().join("cargo-deny").to_string_lossy(),
             ])),
             Self::RustSrc => rust_src::install(),
+            Self::CCompiler if cfg!(target_arch = "x86_64") => {
+                apt::install(&["gcc", "gcc-multilib", "libc6-dev", "dpkg-dev"])
+            }
             Self::CCompiler => apt::install(&["gcc", "libc6-dev", "dpkg-dev"]),
             Self::RustComponents => {
                 run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
             }
         }
     }
+}
+
+/// Whether gcc has what programs of 32 bits start with.
+fn builds_for_32_bits() -> bool {
+    let answer = Command::new("gcc").args(["-m32", "-print-file-name=crt1.o"]).output();
+    // It says the bare name of what it does not have.
+    answer.is_ok_and(|answer| answer.stdout.starts_with(b"/"))
 }
 
 /// The needs that this machine does not meet.

@@ -399,12 +399,15 @@ void wg_netif_remove(struct wg_netif *wg) {
 
 static err_t default_name(struct tcpip_api_call_data *call) {
   struct job *job = (struct job *)call;
-  struct netif *netif = netif_default;
-  if (netif != NULL && is_ours(netif)) {
-    netif = of(netif)->former_default;
+  struct netif *wanted = netif_default, *netif;
+  if (wanted != NULL && is_ours(wanted)) {
+    wanted = of(wanted)->former_default;
   }
-  if (netif != NULL) {
-    (void)netif_index_to_name(netif_get_index(netif), job->name);
+  /* The one before ours may be gone meanwhile. */
+  NETIF_FOREACH(netif) {
+    if (netif == wanted) {
+      (void)netif_index_to_name(netif_get_index(netif), job->name);
+    }
   }
   return ERR_OK;
 }

@@ -69,7 +69,8 @@ bool wg_netif_input(struct wg_netif *netif, const uint8_t *packet, uint16_t leng
 /* Copies a packet, chained or not, to `to`. For `output` alone. */
 void wg_netif_gather(const struct pbuf *packet, uint8_t *to, uint16_t length);
 
-/* The name of lwIP's default interface, such as st1, or an empty one. `name` has 6 bytes. */
+/* The name of lwIP's default interface, such as st1, or of the one before ours; an empty one when
+ * there is none. `name` has 6 bytes. */
 void wg_netif_default_name(char *name);
 
 /* Has a UDP socket of lwIP send and receive by the interface of this name alone; an errno. */

@@ -15,7 +15,7 @@
 #include "lwip/udp.h"
 #include "wg_netif.h"
 
-static struct netif wifi;
+static struct netif *wifi, ethernet;
 static uint32_t wifi_packets;
 
 struct job {
@@ -55,14 +55,71 @@ static err_t add_wifi(struct tcpip_api_call_data *call) {
   IP4_ADDR(&address, 192, 168, 4, 2);
   IP4_ADDR(&mask, 255, 255, 255, 0);
   IP4_ADDR(&gateway, 192, 168, 4, 1);
-  netif_add(&wifi, &address, &mask, &gateway, NULL, wifi_init, ip_input);
-  netif_set_up(&wifi);
-  netif_set_link_up(&wifi);
-  netif_set_default(&wifi);
+  wifi = calloc(1, sizeof *wifi);
+  netif_add(wifi, &address, &mask, &gateway, NULL, wifi_init, ip_input);
+  netif_set_up(wifi);
+  netif_set_link_up(wifi);
+  netif_set_default(wifi);
   ip_addr_t dns = IPADDR4_INIT_BYTES(192, 168, 4, 1);
   dns_setserver(0, &dns);
   return ERR_OK;
 }
+
+static err_t ethernet_init(struct netif *netif) {
+  (void)wifi_init(netif);
+  netif->name[0] = 'e';
+  netif->name[1] = 'n';
+  netif->num = 7;
+  return ERR_OK;
+}
+
+static err_t turn_off_wifi(struct tcpip_api_call_data *call) {
+  (void)call;
+  netif_remove(wifi);
+  free(wifi);
+  return ERR_OK;
+}
+
+static err_t plug_in(struct tcpip_api_call_data *call) {
+  ip4_addr_t address, mask, gateway;
+  (void)turn_off_wifi(call);
+  IP4_ADDR(&address, 192, 168, 5, 2);
+  IP4_ADDR(&mask, 255, 255, 255, 0);
+  IP4_ADDR(&gateway, 192, 168, 5, 1);
+  memset(&ethernet, 0, sizeof ethernet);
+  netif_add(&ethernet, &address, &mask, &gateway, NULL, ethernet_init, ip_input);
+  netif_set_up(&ethernet);
+  netif_set_link_up(&ethernet);
+  netif_set_default(&ethernet);
+  return ERR_OK;
+}
+
+static err_t unplug(struct tcpip_api_call_data *call) {
+  netif_remove(&ethernet);
+  return add_wifi(call);
+}
+
+void host_plug_in(void) {
+  struct job job = {0};
+  (void)tcpip_api_call(plug_in, &job.call);
+}
+
+void host_turn_off_wifi(void) {
+  struct job job = {0};
+  (void)tcpip_api_call(turn_off_wifi, &job.call);
+}
+
+void host_turn_on_wifi(void) {
+  struct job job = {0};
+  (void)tcpip_api_call(add_wifi, &job.call);
+}
+
+void host_unplug(void) {
+  struct job job = {0};
+  (void)tcpip_api_call(unplug, &job.call);
+}
+
+void host_underlay(char *name) { wg_netif_default_name(name); }
 
 static void ready(void *started) { sys_sem_signal(started); }
 

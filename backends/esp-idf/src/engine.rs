@@ -1,6 +1,7 @@
 //! What the tunnel's thread does.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
@@ -8,17 +9,19 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use log::{info, warn};
 use wg_core::rand_core::CryptoRng;
 use wg_core::{
-    Connection, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, PeerStatus,
-    PublicKey, Received, Refusal, Refusals, SendError, Tai64nClock,
+    Connection, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, PublicKey, Received,
+    Refusal, SendError,
 };
+use wg_nal::{Standing, routing_loop};
 
-use crate::clock::now;
+use crate::clock::{Clock, now};
 use crate::error::Error;
 use crate::journal::{At, Journal, Short, Topic};
-use crate::names::{Answer, Names, Resolve};
+use crate::names::{self, Answer, Names, Resolve};
 use crate::outbound::{FRAMES, Frame, Outbound};
 use crate::settings::{Host, Settings};
-use crate::underlay::{Sockets, Underlay};
+use crate::status::{Counters, Status, count};
+use crate::underlay::{self, DefaultInterface, Sockets, Underlay};
 
 /// Packets, datagrams or deadlines before anything else gets its turn.
 const BURST: usize = 8;
@@ -26,6 +29,10 @@ const BURST: usize = 8;
 const WAITING: usize = FRAMES / 2;
 /// A datagram may be longer than what fits our MTU: the peer has its own.
 const DATAGRAM: usize = 1500 + DATA_OVERHEAD;
+/// Between two looks whether the default interface is still the same.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two tries to open sockets that failed, or to reserve timestamps.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The host inside the tunnel: where packets out of the tunnel go.
 pub trait Inside: Send {
@@ -34,61 +41,44 @@ pub trait Inside: Send {
     fn deliver(&mut self, packet: &[u8]) -> bool;
 }
 
-/// What the tunnel dropped, beside what the engine refused. Counts stop at the greatest value.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Packets of the host for which the queue had no room, or which were too long.
-    pub outbound_dropped: u32,
-    /// Packets that waited longest for a session when a newer one needed the room.
-    pub displaced: u32,
-    /// Packets whose session did not come.
-    pub abandoned: u32,
-    /// Datagrams that the underlay did not take.
-    pub unsent: u32,
-    /// Packets that the host had no memory for.
-    pub undelivered: u32,
-}
-
-/// A tunnel as it is now.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Status {
-    /// The peers, in no particular order.
-    pub peers: Vec<PeerStatus>,
-    /// Everything that the engine refused, by reason.
-    pub refusals: Refusals,
-    /// Everything that the tunnel dropped besides.
-    pub counters: Counters,
-    /// The UDP port of our sockets.
-    pub listen_port: u16,
-    /// When this was true, to tell ages by.
-    pub now: Instant,
-}
-
-impl Status {
-    /// Whether there is a session with any peer.
-    pub fn is_up(&self) -> bool {
-        self.peers.iter().any(|peer| peer.connection == Connection::Up)
-    }
-}
-
 /// What another thread asks of the tunnel's.
 pub(crate) enum Command {
     Status(SyncSender<Status>),
     SetUnderlay(Underlay, SyncSender<Result<(), Error>>),
     SetEndpoint(PublicKey, Host, SyncSender<()>),
+    SetPersistentKeepalive(PublicKey, u16, SyncSender<()>),
     Stop,
+}
+
+/// What the tunnel asks of the system beside sockets.
+#[derive(Clone, Copy)]
+pub(crate) struct System {
+    pub(crate) resolve: Resolve,
+    pub(crate) default_interface: DefaultInterface,
+}
+
+impl System {
+    /// The one that this runs on.
+    pub(crate) const HERE: Self =
+        Self { resolve: names::system, default_interface: underlay::default_interface };
 }
 
 pub(crate) struct Engine {
     device: Device<'static>,
-    clock: Box<dyn Tai64nClock + Send>,
+    clock: Box<dyn Clock>,
     rng: Box<dyn CryptoRng + Send>,
     outbound: Arc<Outbound>,
     waiting: VecDeque<(PeerId, Frame)>,
     sockets: Sockets,
     underlay: Underlay,
+    default_interface: DefaultInterface,
+    /// When to look whether the sockets are still good.
+    next_look: Instant,
+    /// They failed, and may be bound to an interface that is gone.
+    is_suspect: bool,
+    /// When to reserve timestamps, if they are short.
+    reserve_at: Option<Instant>,
+    standing: Option<Standing>,
     names: Names,
     journal: Journal,
     counters: Counters,
@@ -100,14 +90,15 @@ impl Engine {
     pub(crate) fn new(
         settings: &Settings,
         outbound: Arc<Outbound>,
-        clock: Box<dyn Tai64nClock + Send>,
+        clock: Box<dyn Clock>,
         rng: Box<dyn CryptoRng + Send>,
-        resolve: Resolve,
-    ) -> Result<Self, Error> {
+        system: System,
+    ) -> Result<Box<Self>, Error> {
         let underlay = settings.underlay.clone();
-        let sockets = Sockets::open(&underlay, settings.listen_port)
+        let System { resolve, default_interface } = system;
+        let sockets = Sockets::open(&underlay, default_interface, settings.listen_port)
             .map_err(|error| Error::Underlay(underlay.clone(), error))?;
-        let mut engine = Self {
+        let mut engine = Box::new(Self {
             device: Device::growing(),
             clock,
             rng,
@@ -115,11 +106,16 @@ impl Engine {
             waiting: VecDeque::with_capacity(WAITING),
             sockets,
             underlay,
+            default_interface,
+            next_look: Instant::ZERO,
+            is_suspect: false,
+            reserve_at: Some(Instant::ZERO),
+            standing: None,
             names: Names::new(resolve),
             journal: Journal::default(),
             counters: Counters::default(),
             datagram: vec![0; DATAGRAM.max(usize::from(settings.mtu) + DATA_OVERHEAD + 16)].into(),
-        };
+        });
         let now = now();
         engine.device.set_mtu(settings.mtu);
         engine.device.set_private_key(now, Some(&settings.private_key));
@@ -139,15 +135,19 @@ impl Engine {
     }
 
     /// Carries packets until it is told to stop. Keys are wiped when it returns.
-    pub(crate) fn run(mut self, inside: &mut dyn Inside, commands: &Receiver<Command>) {
+    pub(crate) fn run(mut self: Box<Self>, inside: &mut dyn Inside, commands: &Receiver<Command>) {
         loop {
             self.drain(now());
+            // After what was due, so that flash holds up no packet that is there.
+            self.reserve(now());
+            let reopen = (self.sockets.count() == 0).then_some(self.next_look);
+            let others = [self.names.deadline(), self.reserve_at, reopen].into_iter().flatten();
             let deadline = self.device.poll_timeout().map(|(at, _)| at);
-            let deadline = deadline.into_iter().chain(self.names.deadline()).min();
+            let deadline = deadline.into_iter().chain(others).min();
             let timeout = if self.outbound.is_empty() {
                 deadline.map(|at| at.saturating_since(now()))
             } else {
-                Some(core::time::Duration::ZERO)
+                Some(Duration::ZERO)
             };
             self.sockets.wait(&self.outbound, timeout);
             loop {
@@ -157,6 +157,7 @@ impl Engine {
                     Err(TryRecvError::Empty) => break,
                 }
             }
+            self.look(now());
             for _ in 0..BURST {
                 let Some(frame) = self.outbound.take() else { break };
                 self.send(now(), frame);
@@ -172,6 +173,17 @@ impl Engine {
 
     /// Seals a packet where it lies and sends it, or keeps it until there is a session.
     fn send(&mut self, now: Instant, mut frame: Frame) {
+        let endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
+        if let Some(endpoint) = routing_loop(frame.packet(), self.sockets.port(), endpoints) {
+            count(&mut self.counters.routing_loops);
+            if let Some(more) = self.journal.turn(now, Topic::RoutingLoop) {
+                warn!(
+                    "routing loop: the route to the endpoint {endpoint} leads into the tunnel, and \
+                     its datagrams are dropped: give the tunnel an underlay that is up{more}"
+                );
+            }
+            return self.outbound.give_back(frame);
+        }
         let (buffer, len) = frame.parts();
         match self.device.seal(now, buffer, len) {
             Ok(transmit) => {
@@ -183,7 +195,7 @@ impl Engine {
                 if self.waiting.len() >= WAITING
                     && let Some((_, oldest)) = self.waiting.pop_front()
                 {
-                    self.counters.displaced = self.counters.displaced.saturating_add(1);
+                    count(&mut self.counters.displaced);
                     self.outbound.give_back(oldest);
                 }
                 self.waiting.push_back((peer, frame));
@@ -196,14 +208,15 @@ impl Engine {
                 }
             }
             // The frame has room for every packet of the MTU.
-            Err(_) => self.counters.unsent = self.counters.unsent.saturating_add(1),
+            Err(_) => count(&mut self.counters.unsent),
         }
         self.outbound.give_back(frame);
     }
 
     fn note_sent(&mut self, now: Instant, to: SocketAddr, sent: std::io::Result<()>) {
         if let Err(error) = sent {
-            self.counters.unsent = self.counters.unsent.saturating_add(1);
+            count(&mut self.counters.unsent);
+            self.is_suspect = true;
             if let Some(more) = self.journal.turn(now, Topic::Unsent) {
                 warn!("cannot send to {to} by {}: {error}{more}", self.underlay);
             }
@@ -219,17 +232,18 @@ impl Engine {
                 Ok(Some(received)) => received,
                 Ok(None) => return,
                 Err(error) => {
+                    self.is_suspect = true;
                     if let Some(more) = self.journal.turn(now, Topic::Socket) {
                         warn!("cannot receive by {}: {error}{more}", self.underlay);
                     }
-                    return std::thread::sleep(core::time::Duration::from_millis(20));
+                    return std::thread::sleep(Duration::from_millis(20));
                 }
             };
             let datagram = self.datagram.get_mut(..len).unwrap_or_default();
             match self.device.handle_datagram(now, &mut *self.rng, from.into(), datagram) {
                 Ok(Received::Packet { packet, .. }) => {
                     if !inside.deliver(packet) {
-                        self.counters.undelivered = self.counters.undelivered.saturating_add(1);
+                        count(&mut self.counters.undelivered);
                         if let Some(more) = self.journal.turn(now, Topic::Undelivered) {
                             warn!("no memory for a packet of {} bytes{more}", packet.len());
                         }
@@ -272,8 +286,64 @@ impl Engine {
             self.device.poll_transmit(now, &mut *self.clock, &mut *self.rng, &mut buffer)
         {
             let to = transmit.to.remote;
+            let is_stamped = transmit.datagram.len() == INITIATION_LEN;
             let sent = self.sockets.send(to, transmit.datagram);
             self.note_sent(now, to, sent);
+            if is_stamped && self.clock.is_short() {
+                self.reserve_at.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Reserves timestamps when that is due.
+    fn reserve(&mut self, now: Instant) {
+        if self.reserve_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.reserve_at = None;
+        if let Err(error) = self.clock.reserve() {
+            self.reserve_at = Some(now.saturating_add(PAUSE));
+            count(&mut self.counters.reserve_errors);
+            if let Some(more) = self.journal.turn(now, Topic::Timestamps) {
+                warn!("{error}{more}");
+            }
+        }
+        let standing = self.clock.standing();
+        if self.standing != standing {
+            self.standing = standing;
+            if let Some(standing) = standing {
+                info!("{standing}");
+            }
+        }
+    }
+
+    /// Looks whether the sockets are bound to what is beneath now, and opens others if not.
+    fn look(&mut self, now: Instant) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now.saturating_add(LOOK_INTERVAL);
+        if self.is_suspect
+            || self.sockets.count() == 0
+            || self.sockets.are_left_behind(&self.underlay, self.default_interface)
+        {
+            self.reopen(now);
+        }
+    }
+
+    /// Opens the sockets again, on the same port. When that fails, it is tried again.
+    fn reopen(&mut self, now: Instant) {
+        self.is_suspect = false;
+        // The port is free only when the old sockets are closed.
+        self.sockets.close();
+        self.next_look = now.saturating_add(PAUSE);
+        match Sockets::open(&self.underlay, self.default_interface, self.sockets.port()) {
+            Ok(sockets) => self.sockets = sockets,
+            Err(error) => {
+                if let Some(more) = self.journal.turn(now, Topic::Socket) {
+                    warn!("no sockets on {}, and go on trying: {error}{more}", self.underlay);
+                }
+            }
         }
     }
 
@@ -362,11 +432,17 @@ impl Engine {
         match command {
             Command::Status(answer) => drop(answer.send(self.status(now))),
             Command::SetUnderlay(underlay, answer) => {
-                let _ = answer.send(self.set_underlay(underlay));
+                let _ = answer.send(self.set_underlay(now, underlay));
             }
             Command::SetEndpoint(key, host, answer) => {
                 if let Some(peer) = self.device.find_peer(&key) {
                     self.set_endpoint(now, peer, host);
+                }
+                let _ = answer.send(());
+            }
+            Command::SetPersistentKeepalive(key, seconds, answer) => {
+                if let Some(peer) = self.device.find_peer(&key) {
+                    self.device.set_persistent_keepalive(now, peer, seconds);
                 }
                 let _ = answer.send(());
             }
@@ -375,19 +451,18 @@ impl Engine {
     }
 
     /// Opens other sockets on the same port. When that fails, it is as before.
-    fn set_underlay(&mut self, underlay: Underlay) -> Result<(), Error> {
-        let port = self.sockets.port();
+    fn set_underlay(&mut self, now: Instant, underlay: Underlay) -> Result<(), Error> {
         // The port is free only when the old sockets are closed.
         self.sockets.close();
-        match Sockets::open(&underlay, port) {
+        match Sockets::open(&underlay, self.default_interface, self.sockets.port()) {
             Ok(sockets) => {
                 self.sockets = sockets;
                 self.underlay = underlay;
+                self.is_suspect = false;
                 Ok(())
             }
             Err(error) => {
-                self.sockets = Sockets::open(&self.underlay, port)
-                    .map_err(|error| Error::Underlay(self.underlay.clone(), error))?;
+                self.reopen(now);
                 Err(Error::Underlay(underlay, error))
             }
         }
@@ -400,6 +475,7 @@ impl Engine {
             peers: self.device.peers().filter_map(|id| self.device.peer(now, id)).collect(),
             refusals: *self.device.refusals(),
             counters,
+            timestamps: self.standing,
             listen_port: self.sockets.port(),
             now,
         }

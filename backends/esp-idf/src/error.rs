@@ -5,6 +5,7 @@ use std::io;
 
 use wg_core::config::ParseError;
 use wg_core::{AddPeerError, ParseKeyError, PublicKey, RoutesFull};
+use wg_nal::SeedError;
 
 use crate::underlay::Underlay;
 
@@ -22,8 +23,8 @@ pub enum Error {
     Peer(PublicKey, AddPeerError),
     /// There is no memory for the allowed IPs.
     AllowedIps(RoutesFull),
-    /// No random numbers.
-    Random(getrandom::Error),
+    /// No random numbers: the source fails, or is stuck.
+    Random(SeedError<getrandom::Error>),
     /// No sockets, or none that is bound so.
     Underlay(Underlay, io::Error),
     /// The tunnel cannot be woken.

@@ -21,6 +21,8 @@ pub(crate) enum Topic {
     Unsent,
     Socket,
     Undelivered,
+    RoutingLoop,
+    Timestamps,
 }
 
 /// The log's limits.

@@ -1,28 +1,31 @@
 //! The tunnel as the firmware holds it.
 
+use core::fmt::Display;
 #[cfg(any(target_os = "espidf", wg_host_lwip))]
 use core::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use chacha20::ChaCha20Rng;
-use chacha20::rand_core::SeedableRng;
+use wg_core::PublicKey;
 use wg_core::rand_core::CryptoRng;
-use wg_core::{PublicKey, Tai64nClock};
+use wg_nal::Timestamps;
 
-use crate::engine::{Command, Engine, Inside, Status};
+use crate::clock::Clock;
+use crate::engine::{Command, Engine, Inside, System};
 use crate::error::Error;
-use crate::names::{self, Resolve};
 use crate::outbound::Outbound;
 use crate::settings::{Host, Settings};
+use crate::status::Status;
 use crate::underlay::Underlay;
 
 /// The stack of the tunnel's thread, in bytes, on ESP-IDF. Builds without optimisation on a
 /// 64-bit machine get more.
 ///
-/// The engine's deepest call, a handshake, takes 4 KB of it on RISC-V, the rest is for the log,
-/// lwIP's sockets and lwIP itself, which a packet into the host may run to the end of.
+/// The thread was seen to take 5.3 KB of it, built for size on 32-bit x86 without vectors, with
+/// handshakes both ways, lwIP's ways in and out, and the log formatted: `cargo xtask lwip` measures
+/// that, and that it stays below half. The other half is for what is not there: the console's
+/// printf, ESP-IDF's NVS and the drivers beneath lwIP.
 pub const STACK_SIZE: usize = 12 * 1024;
 
 const STACK: usize = if cfg!(target_os = "espidf") { STACK_SIZE } else { 256 * 1024 };
@@ -42,8 +45,9 @@ impl Tunnel {
     /// Starts a tunnel with one peer that all of IPv4 goes through, with the arguments that the
     /// Arduino library takes, in its order.
     ///
-    /// It returns at once: neither the endpoint's name nor the time need to be known. Handshakes
-    /// wait until SNTP has set the clock, see [`sntp_clock`](crate::sntp_clock).
+    /// It returns at once: neither the endpoint's name nor the time need to be known. Timestamps
+    /// are kept in NVS, see [`nvs_clock`](crate::nvs_clock), and random numbers are those of
+    /// [`random`](crate::random), whose rule about entropy is this function's too.
     ///
     /// # Errors
     /// See [`start`](Self::start).
@@ -57,7 +61,7 @@ impl Tunnel {
     ) -> Result<Self, Error> {
         let settings =
             Settings::new(local_ip, private_key, endpoint_address, public_key, endpoint_port)?;
-        Self::start(settings, crate::sntp_clock(), random()?)
+        Self::start(settings, crate::nvs_clock(), crate::random()?)
     }
 
     /// Starts a tunnel whose inside is a lwIP interface.
@@ -68,7 +72,7 @@ impl Tunnel {
     #[cfg(any(target_os = "espidf", wg_host_lwip))]
     pub fn start(
         settings: Settings,
-        clock: impl Tai64nClock + Send + 'static,
+        clock: impl Timestamps<Error: Display> + Send + 'static,
         rng: impl CryptoRng + Send + 'static,
     ) -> Result<Self, Error> {
         Self::start_with(settings, clock, rng, |settings, outbound| {
@@ -83,18 +87,18 @@ impl Tunnel {
     /// Those of `inside`, and of opening sockets and threads.
     pub fn start_with<I: Inside + 'static>(
         settings: Settings,
-        clock: impl Tai64nClock + Send + 'static,
+        clock: impl Timestamps<Error: Display> + Send + 'static,
         rng: impl CryptoRng + Send + 'static,
         inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error> + Send + 'static,
     ) -> Result<Self, Error> {
-        Self::spawn(settings, Box::new(clock), Box::new(rng), names::system, inside)
+        Self::spawn(settings, Box::new(clock), Box::new(rng), System::HERE, inside)
     }
 
     fn spawn<I: Inside + 'static>(
         settings: Settings,
-        clock: Box<dyn Tai64nClock + Send>,
+        clock: Box<dyn Clock>,
         rng: Box<dyn CryptoRng + Send>,
-        resolve: Resolve,
+        system: System,
         inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let outbound = Arc::new(Outbound::new(settings.mtu).map_err(Error::Wake)?);
@@ -102,18 +106,12 @@ impl Tunnel {
         let (started, starting) = sync_channel(1);
         let queue = Arc::clone(&outbound);
         // All of it in the thread: the caller's stack may be too small for an X25519.
-        let work = move || {
-            let made = Engine::new(&settings, Arc::clone(&queue), clock, rng, resolve)
-                .and_then(|engine| Ok((engine, inside(&settings, queue)?)));
-            // The private key is in its place, and in no other.
-            drop(settings);
-            match made {
-                Ok((engine, mut inside)) => {
-                    let _ = started.send(Ok(()));
-                    engine.run(&mut inside, &orders);
-                }
-                Err(error) => drop(started.send(Err(error))),
+        let work = move || match set_up(settings, queue, clock, rng, system, inside) {
+            Ok((engine, mut inside)) => {
+                let _ = started.send(Ok(()));
+                engine.run(&mut *inside, &orders);
             }
+            Err(error) => drop(started.send(Err(error))),
         };
         let thread = thread::Builder::new()
             .name("wireguard".into())
@@ -170,6 +168,15 @@ impl Tunnel {
         self.ask(|answer| Command::SetEndpoint(peer, host, answer))
     }
 
+    /// Has a peer hear from us after so many seconds of silence, 0 for never. An unknown peer is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub fn set_persistent_keepalive(&self, peer: PublicKey, seconds: u16) -> Result<(), Error> {
+        self.ask(|answer| Command::SetPersistentKeepalive(peer, seconds, answer))
+    }
+
     fn ask<A>(&self, command: impl FnOnce(SyncSender<A>) -> Command) -> Result<A, Error> {
         let (answer, answers): (_, Receiver<A>) = sync_channel(1);
         if self.thread.is_none() {
@@ -187,16 +194,21 @@ impl Drop for Tunnel {
     }
 }
 
-/// A random source for `Tunnel::start`: ChaCha20, seeded once by the hardware's.
-///
-/// On ESP-IDF the hardware's numbers are truly random only while Wi-Fi or Bluetooth is on, or
-/// between `bootloader_random_enable` and `bootloader_random_disable`: call this, and
-/// `Tunnel::begin`, after the radio has started. It is wiped when it is dropped.
-///
-/// # Errors
-/// [`Error::Random`].
-pub fn random() -> Result<impl CryptoRng + Send + use<>, Error> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(Error::Random)?;
-    Ok(ChaCha20Rng::from_seed(seed))
+/// Makes what the thread runs. Not inlined, so that the stack that it takes is free afterwards;
+/// boxed, because a thread's stack is for calls.
+#[inline(never)]
+fn set_up<I: Inside>(
+    settings: Settings,
+    outbound: Arc<Outbound>,
+    clock: Box<dyn Clock>,
+    rng: Box<dyn CryptoRng + Send>,
+    system: System,
+    inside: impl FnOnce(&Settings, Arc<Outbound>) -> Result<I, Error>,
+) -> Result<(Box<Engine>, Box<I>), Error> {
+    let engine = Engine::new(&settings, Arc::clone(&outbound), clock, rng, system)?;
+    // The private key is in its place, and with the settings' end in no other.
+    Ok((engine, Box::new(inside(&settings, outbound)?)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,13 +14,16 @@ use crate::outbound::Outbound;
 /// By which way the tunnel's own datagrams go.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Underlay {
-    /// The interface that is lwIP's default one when the tunnel starts: on Linux, any.
+    /// The interface that is lwIP's default one, or was before the tunnel became it. When that
+    /// changes, say from station to Ethernet, the tunnel follows with the next datagram. On
+    /// Linux, any.
     #[default]
     Default,
     /// Whatever interface the system's routes lead to. With a default route into the tunnel,
     /// that is the tunnel itself, where it leads nowhere.
     Any,
-    /// The interface of this name: on ESP-IDF st1 (station), ap2, en3, pp4 and so on.
+    /// The interface of this name: on ESP-IDF st1 (station), ap2, en3, pp4 and so on. One that
+    /// goes and comes back under its name is found again.
     Interface(String),
     /// The interface with this address, where the stack binds no sockets to interfaces.
     Address(IpAddr),
@@ -41,19 +44,49 @@ impl fmt::Display for Underlay {
 pub(crate) struct Sockets {
     sockets: Vec<UdpSocket>,
     port: u16,
+    /// The interface that was the default one, where that is known.
+    bound: Option<String>,
+}
+
+/// How the default interface is found; `None` where there is none, or nobody can tell.
+pub(crate) type DefaultInterface = fn() -> Option<String>;
+
+/// lwIP's default interface, our own aside.
+#[cfg(target_os = "espidf")]
+pub(crate) fn default_interface() -> Option<String> {
+    Some(crate::netif::default_interface()).filter(|name| !name.is_empty())
+}
+
+/// A host's routes say where datagrams go.
+#[cfg(not(target_os = "espidf"))]
+pub(crate) fn default_interface() -> Option<String> {
+    None
 }
 
 impl Sockets {
     /// Opens them on `port`, 0 for any.
-    pub(crate) fn open(underlay: &Underlay, port: u16) -> io::Result<Self> {
+    pub(crate) fn open(
+        underlay: &Underlay,
+        default_interface: DefaultInterface,
+        port: u16,
+    ) -> io::Result<Self> {
+        let bound = match underlay {
+            // There may be none yet: then it is whatever there is when a datagram is sent.
+            Underlay::Default => default_interface(),
+            _ => None,
+        };
+        let interface = match underlay {
+            Underlay::Interface(name) => Some(name),
+            _ => bound.as_ref(),
+        };
         let addresses: &[IpAddr] = match underlay {
             Underlay::Address(address) => &[*address],
             _ => &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
         };
-        let mut opened = Self { sockets: Vec::new(), port };
+        let mut opened = Self { sockets: Vec::new(), port, bound: None };
         let mut refusal = None;
         for address in addresses {
-            match open(underlay, SocketAddr::new(*address, opened.port)) {
+            match open(interface, SocketAddr::new(*address, opened.port)) {
                 Ok(socket) => {
                     opened.port = socket.local_addr()?.port();
                     opened.sockets.push(socket);
@@ -66,12 +99,21 @@ impl Sockets {
         }
         match refusal {
             Some(error) if opened.sockets.is_empty() => Err(error),
-            _ => Ok(opened),
+            _ => Ok(Self { bound, ..opened }),
         }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether the default interface that they were bound to is another one now.
+    pub(crate) fn are_left_behind(
+        &self,
+        underlay: &Underlay,
+        default_interface: DefaultInterface,
+    ) -> bool {
+        *underlay == Underlay::Default && self.bound != default_interface()
     }
 
     /// Closes them, and keeps the port's number.
@@ -137,22 +179,13 @@ impl Sockets {
     }
 }
 
-fn open(underlay: &Underlay, at: SocketAddr) -> io::Result<UdpSocket> {
+fn open(interface: Option<&String>, at: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
     if at.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    match underlay {
-        Underlay::Interface(name) => bind_to_interface(&socket, name)?,
-        #[cfg(target_os = "espidf")]
-        Underlay::Default => {
-            // There may be none yet: then it is the one that there is when a datagram is sent.
-            let name = crate::netif::default_interface();
-            if !name.is_empty() {
-                bind_to_interface(&socket, &name)?;
-            }
-        }
-        _ => {}
+    if let Some(name) = interface {
+        bind_to_interface(&socket, name)?;
     }
     socket.bind(&at.into())?;
     socket.set_nonblocking(true)?;
@@ -180,7 +213,7 @@ mod tests {
 
     #[test]
     fn both_families_share_a_port_and_a_wait_ends_with_a_datagram() {
-        let sockets = Sockets::open(&Underlay::Any, 0).unwrap();
+        let sockets = Sockets::open(&Underlay::Any, default_interface, 0).unwrap();
         let outbound = Outbound::new(1420).unwrap();
         for local in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(friend) = UdpSocket::bind(local) else { continue };
@@ -196,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_wake_ends_a_wait_once() {
-        let sockets = Sockets::open(&Underlay::Any, 0).unwrap();
+        let sockets = Sockets::open(&Underlay::Any, default_interface, 0).unwrap();
         let outbound = Outbound::new(1420).unwrap();
         outbound.wake();
         let start = std::time::Instant::now();
@@ -209,6 +242,6 @@ mod tests {
     #[test]
     fn an_interface_that_is_not_there_is_an_error() {
         let underlay = Underlay::Interface("nosuchif".into());
-        assert!(Sockets::open(&underlay, 0).is_err());
+        assert!(Sockets::open(&underlay, default_interface, 0).is_err());
     }
 }

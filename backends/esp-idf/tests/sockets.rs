@@ -1,78 +1,18 @@
 //! The tunnel over this machine's sockets, with another inside than lwIP's.
 
+mod board;
 mod gateway;
 
 use core::net::IpAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 
+use board::{Mailbox, SUBNETS, start};
 use gateway::{Gateway, wait_for};
 use wg_esp_idf::wg_core::{Connection, Increasing, Refusal};
-use wg_esp_idf::{Error, Host, Inside, Outbound, Settings, Tunnel, Underlay, random, sntp_clock};
-
-const SUBNETS: &[&str] = &["10.9.0.0/24", "fd09::/64"];
-
-/// A host inside that keeps what it gets.
-struct Mailbox(Sender<Vec<u8>>);
-
-impl Inside for Mailbox {
-    fn deliver(&mut self, packet: &[u8]) -> bool {
-        self.0.send(packet.to_vec()).is_ok()
-    }
-}
-
-/// The host's end: where it puts packets, and where it finds them.
-struct Board {
-    tunnel: Tunnel,
-    outbound: Arc<Outbound>,
-    packets: Receiver<Vec<u8>>,
-}
-
-fn start(settings: Settings) -> Result<Board, Error> {
-    let (mailbox, packets) = channel();
-    let (handed, handed_over) = channel();
-    let tunnel = Tunnel::start_with(settings, sntp_clock(), random()?, move |_, outbound| {
-        handed.send(outbound).unwrap();
-        Ok(Mailbox(mailbox))
-    })?;
-    Ok(Board { tunnel, outbound: handed_over.recv().unwrap(), packets })
-}
-
-impl Board {
-    fn ping(&self) {
-        let request = echo_request();
-        assert!(self.outbound.offer(request.len(), |packet| packet.copy_from_slice(&request)));
-    }
-
-    fn expect_pong(&self) {
-        let pong = self.packets.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert_eq!((pong[9], pong[20], pong[28]), (1, 0, b'p'), "{pong:?}");
-    }
-}
-
-/// ICMP from 10.9.0.2 to 10.9.0.1, which the gateway's stack answers.
-fn echo_request() -> Vec<u8> {
-    let mut packet = vec![
-        0x45, 0, 0, 32, 0, 0, 0, 0, 64, 1, 0, 0, 10, 9, 0, 2, 10, 9, 0, 1, 8, 0, 0, 0, 0, 1, 0, 1,
-        b'p', b'i', b'n', b'g',
-    ];
-    let header = checksum(&packet[..20]);
-    packet[10..12].copy_from_slice(&header.to_be_bytes());
-    let message = checksum(&packet[20..]);
-    packet[22..24].copy_from_slice(&message.to_be_bytes());
-    packet
-}
-
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 =
-        bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
-}
+use wg_esp_idf::{Error, Host, Tunnel, Underlay, random};
 
 #[test]
 fn the_first_packet_asks_for_the_session_that_carries_it() {

@@ -16,8 +16,8 @@ pub(super) const CASES: &[Case] = &[
         kernel_takes_ours,
     )
     .not_with(
-        &[Driver::Blocking, Driver::Async],
-        "wg-nal leaves it to the engine to say when it is under load",
+        &[Driver::Blocking, Driver::Async, Driver::EspIdf],
+        "all but the engine leave it to the engine to say when it is under load",
     ),
     Case::new(
         "cookie.we_take_the_kernels",

@@ -33,6 +33,8 @@ pub(crate) struct Desk {
     stop: AtomicBool,
     /// Take no notice of anything that comes.
     pub(crate) mute: AtomicBool,
+    /// Ask the board for a new session.
+    call: AtomicBool,
     /// Datagrams that came, answered or not.
     pub(crate) datagrams: AtomicU32,
     /// From where the last one came.
@@ -50,7 +52,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0")
+    }
+
+    pub(crate) fn start_at(address: &str) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let address = socket.local_addr().unwrap();
         let desk = Arc::new(Desk::default());
@@ -73,11 +79,19 @@ impl Gateway {
             peers: vec![PeerSettings {
                 public_key: self.key,
                 preshared_key: PresharedKey::NONE,
-                endpoint: Some(Host { name: "127.0.0.1".into(), port: self.address.port() }),
+                endpoint: Some(Host {
+                    name: self.address.ip().to_string(),
+                    port: self.address.port(),
+                }),
                 allowed_ips: allowed_ips.iter().map(|text| text.parse().unwrap()).collect(),
                 persistent_keepalive: 0,
             }],
         }
+    }
+
+    /// Has the gateway ask the board for a session, once it knows where the board is.
+    pub(crate) fn call(&self) {
+        self.desk.call.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn datagrams(&self) -> u32 {
@@ -171,6 +185,14 @@ fn run(socket: &UdpSocket, desk: &Desk) {
                 Err(SendError::NoSession(_) | SendError::Refused(_)) => {}
                 Err(error) => panic!("{error}"),
             }
+        }
+        if desk.call.swap(false, Ordering::SeqCst) {
+            // Without a session of its own, a packet asks for one.
+            let place = device.endpoint(board);
+            device.down();
+            device.up(now());
+            place.inspect(|place| device.set_endpoint(now(), board, *place));
+            device.set_persistent_keepalive(now(), board, 25);
         }
         device.handle_timeout(now());
         while let Some(Event::SessionUp(_) | Event::EndpointMoved(_) | _) = device.poll_event() {}

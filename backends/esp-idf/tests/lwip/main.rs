@@ -5,6 +5,7 @@
 
 #[path = "../gateway/mod.rs"]
 mod gateway;
+mod nvs;
 mod stack;
 
 use core::sync::atomic::Ordering;
@@ -253,6 +254,33 @@ fn a_split_tunnel_takes_its_allowed_ips_and_nothing_else() {
     stack.udp("8.8.8.8", 53, 1).unwrap().send(b"outside").unwrap();
     assert_eq!(stack.wifi_packets(), by_wifi + 3);
     assert_eq!(tunnel.status().unwrap().refusals.iter().map(|(_, count)| count).sum::<u32>(), 0);
+}
+
+#[test]
+fn the_way_beneath_is_found_again_when_ethernet_takes_the_place_of_wifi() {
+    let (stack, gateway) = (Stack::lock(), Gateway::start());
+    for default_route in [false, true] {
+        let mut settings = gateway.settings(&["0.0.0.0/0"]);
+        settings.default_route = default_route;
+        let mut tunnel = start(settings);
+        assert_eq!(stack.underlay(), "st1");
+        stack.plug_in();
+        assert_eq!(stack.underlay(), "en7");
+        tunnel.stop();
+        assert_eq!(stack.default_interface(), "en7");
+        stack.unplug();
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let mut settings = gateway.settings(&["0.0.0.0/0"]);
+    settings.default_route = true;
+    let mut tunnel = start(settings);
+    // The one before the tunnel is gone, and nothing is in its place.
+    stack.turn_off_wifi();
+    assert_eq!(stack.underlay(), "");
+    tunnel.stop();
+    assert_eq!(stack.default_interface(), "");
+    stack.turn_on_wifi();
+    assert_eq!(stack.underlay(), "st1");
 }
 
 #[test]
