@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use futures_lite::future::block_on;
 use uptime::{Outcome, Sockets};
-use wg_esp_idf::{Error, Settings, Tunnel, random, sntp_clock};
+use wg_esp_idf::{Error, Settings, Tunnel, nvs_clock, random};
 
 /// For a socket's connect, read and write each.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// The configuration's, or what [`Tunnel::start`] says. Nothing ends it later.
 pub fn post_uptime(text: &str) -> Result<Infallible, Error> {
-    let tunnel = Tunnel::start(Settings::from_config(text)?, sntp_clock(), random()?)?;
+    let tunnel = Tunnel::start(Settings::from_config(text)?, nvs_clock(), random()?)?;
     let sockets = Sockets::new(TIMEOUT);
     let pause = embassy_time::Duration::from_secs(30);
     let told = |outcome| {
