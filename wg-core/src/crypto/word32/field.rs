@@ -47,6 +47,7 @@ impl Field {
     }
 
     /// Of a carried number: 32 bytes, little endian, the smallest of those that are the same.
+    #[inline(never)]
     pub(super) fn to_bytes(&self) -> [u8; 32] {
         let mut limbs = self.clone();
         // Whether p has to be taken off, or for a negative second limb added: the carry out

@@ -29,18 +29,7 @@ fn x25519(scalar: &[u8; 32], u: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     *highest = *highest & 0b0111_1111 | 0b0100_0000;
 
     let mut ladder = Ladder::new(Field::from_bytes(u));
-    let mut before = 0;
-    for byte in scalar.iter().rev() {
-        for place in (0..8).rev() {
-            // The highest bit is clear: its step doubles the neutral element.
-            let bit = i32::from(byte >> place & 1);
-            // The compiler must not see that there are two masks: it would branch between them.
-            ladder.swap(black_box(-(bit ^ before)));
-            ladder.step();
-            before = bit;
-        }
-    }
-    // The lowest bit is clear too: nothing is left to swap.
+    ladder.climb(&scalar);
     ladder.affine()
 }
 
@@ -62,6 +51,23 @@ impl Ladder {
         let [x2, z2, x3, z3] = [Field::ONE, Field::ZERO, u.clone(), Field::ONE];
         let [a, b, c] = [Field::ZERO, Field::ZERO, Field::ZERO];
         Self { u, x2, z2, x3, z3, a, b, c }
+    }
+
+    /// Makes the first point `scalar` times what it was; the scalar is clamped.
+    #[inline(never)]
+    fn climb(&mut self, scalar: &[u8; 32]) {
+        let mut before = 0;
+        for byte in scalar.iter().rev() {
+            for place in (0..8).rev() {
+                // The highest bit is clear: its step doubles the neutral element.
+                let bit = i32::from(byte >> place & 1);
+                // The compiler must not see that there are two masks: it would branch between.
+                self.swap(black_box(-(bit ^ before)));
+                self.step();
+                before = bit;
+            }
+        }
+        // The lowest bit is clear too: nothing is left to swap.
     }
 
     #[inline(never)]
