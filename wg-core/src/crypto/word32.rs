@@ -16,6 +16,8 @@ mod aead;
 mod chacha20;
 mod field;
 mod poly1305;
+#[cfg(test)]
+mod tests;
 mod x25519;
 
 pub(crate) use aead::{open, seal, xopen, xseal};
