@@ -179,13 +179,11 @@ impl Field {
     #[inline(never)]
     pub(super) fn set_sum_with_121666_times(&mut self, a: &Self, b: &Self) {
         let mut carry = 0;
-        let widths = [26, 25].into_iter().cycle();
-        for (((to, a), b), width) in self.0.iter_mut().zip(&a.0).zip(&b.0).zip(widths) {
-            let high = high_word(121_666 << (32 - width), *b);
-            let low = b.wrapping_mul(121_666) & ((1 << width) - 1);
-            let sum = a + low + carry;
-            *to = sum & ((1 << width) - 1);
-            carry = high + (sum >> width);
+        let (to, _) = self.0.as_chunks_mut();
+        let pairs = a.0.as_chunks().0.iter().zip(b.0.as_chunks().0);
+        for ([even, odd], ([a0, a1], [b0, b1])) in to.iter_mut().zip(pairs) {
+            (*even, carry) = sum_with_121666_times::<26>(*a0, *b0, carry);
+            (*odd, carry) = sum_with_121666_times::<25>(*a1, *b1, carry);
         }
         let [first, second, ..] = &mut self.0;
         *first += 19 * carry;
@@ -270,4 +268,12 @@ fn carried<const SHIFT: u32>(columns: [Column; 10]) -> [i32; 10] {
 #[inline(always)]
 fn high_word(x: i32, y: i32) -> i32 {
     ((i64::from(x) * i64::from(y)) >> 32) as i32
+}
+
+/// A limb of WIDTH bits of `a` + 121666 `b` + `carry`, and the carry.
+#[inline(always)]
+fn sum_with_121666_times<const WIDTH: u32>(a: i32, b: i32, carry: i32) -> (i32, i32) {
+    let mask = (1 << WIDTH) - 1;
+    let sum = a + (b.wrapping_mul(121_666) & mask) + carry;
+    (sum & mask, high_word(121_666 << (32 - WIDTH), b) + (sum >> WIDTH))
 }
