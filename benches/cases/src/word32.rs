@@ -142,35 +142,35 @@ impl Secrets {
 fn numbers(counter: &impl CycleCounter, secrets: &mut Secrets, report: &mut impl FnMut(&Spread)) {
     let mut spreads = [
         "field_from_bytes",
-        "field_sum",
+        "field_sum_and_difference",
         "field_difference",
         "field_product",
         "field_product_of_differences",
         "field_square",
         "field_sum_with_121666_times",
-        "field_swap",
+        "field_change",
         "field_to_bytes",
     ]
     .map(Spread::new);
     secrets.again();
     for _ in 0..RUNS {
         let (a, b) = secrets.pair();
-        let [from, sum, difference, product, of_differences, square, small, swap, to] =
+        let [from, sum, difference, product, of_differences, square, small, change, to] =
             &mut spreads;
         let (mut x, y) = (from.count(counter, || Field::from_bytes(&a)), Field::from_bytes(&b));
         to.count(counter, || x.to_bytes());
         let (mut s, mut d, mut r) = (Field::ZERO, Field::ZERO, Field::ZERO);
-        sum.count(counter, || s.set_sum(&x, &y));
+        sum.count(counter, || Field::set_sum_and_difference(&mut s, &mut d, &x, &y));
         difference.count(counter, || d.set_difference(&x, &y));
         product.count(counter, || r.set_product(&x, &y));
         to.count(counter, || r.to_bytes());
         of_differences.count(counter, || r.set_product(&s, &d));
         to.count(counter, || r.to_bytes());
-        square.count(counter, || r.set_square(&d, 1));
+        square.count(counter, || r.set_square(&d));
         small.count(counter, || s.set_sum_with_121666_times(&x, &r));
         to.count(counter, || s.to_bytes());
         let mask = -i32::from(b[0] & 1);
-        swap.count(counter, || Field::swap(black_box(mask), &mut x, &mut d));
+        change.count(counter, || x.change_to(&d, black_box(mask)));
     }
     spreads.iter().for_each(report);
 }

@@ -81,9 +81,15 @@ impl Field {
         bytes
     }
 
-    /// Of two carried numbers, their sum less p, which centres its limbs around 0.
+    /// Of two carried numbers, their sum less p, which centres its limbs around 0, and their
+    /// difference.
     #[inline(always)]
-    pub(super) fn set_sum(&mut self, a: &Self, b: &Self) {
+    pub(super) fn set_sum_and_difference(
+        sum: &mut Self,
+        difference: &mut Self,
+        a: &Self,
+        b: &Self,
+    ) {
         const P: [i32; 10] = [
             MASK_26 - 18,
             MASK_25,
@@ -96,8 +102,10 @@ impl Field {
             MASK_26,
             MASK_25,
         ];
-        for (((to, a), b), p) in self.0.iter_mut().zip(&a.0).zip(&b.0).zip(P) {
-            *to = a + b - p;
+        let to = sum.0.iter_mut().zip(&mut difference.0);
+        for (((sum, difference), (a, b)), p) in to.zip(a.0.iter().zip(&b.0)).zip(P) {
+            *sum = a + b - p;
+            *difference = a - b;
         }
     }
 
@@ -109,13 +117,11 @@ impl Field {
         }
     }
 
-    /// Exchanges `a` and `b` where every bit of `mask` is set; none may be.
+    /// Becomes `other` where every bit of `mask` is set; none may be.
     #[inline(always)]
-    pub(super) fn swap(mask: i32, a: &mut Self, b: &mut Self) {
-        for (a, b) in a.0.iter_mut().zip(&mut b.0) {
-            let change = (*a ^ *b) & mask;
-            *a ^= change;
-            *b ^= change;
+    pub(super) fn change_to(&mut self, other: &Self, mask: i32) {
+        for (to, other) in self.0.iter_mut().zip(&other.0) {
+            *to ^= (*to ^ other) & mask;
         }
     }
 
@@ -145,17 +151,18 @@ impl Field {
     }
 
     /// The carried square, `times` over: at least once.
-    #[inline(never)]
-    pub(super) fn set_square(&mut self, a: &Self, times: u32) {
-        self.0 = a.0;
-        for _ in 0..times {
-            self.square();
+    pub(super) fn set_square_times(&mut self, a: &Self, times: u32) {
+        self.set_square(a);
+        for _ in 1..times {
+            let from = self.clone();
+            self.set_square(&from);
         }
     }
 
-    #[inline(always)]
-    fn square(&mut self) {
-        let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = self.0;
+    /// The carried square.
+    #[inline(never)]
+    pub(super) fn set_square(&mut self, a: &Self) {
+        let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = a.0;
         let [e0, e1, e2, e3, e4] = [2 * f0, 2 * f1, 2 * f2, 2 * f3, 2 * f4];
         let [e5, e6, e7] = [2 * f5, 2 * f6, 2 * f7];
         let [w6, w8] = [19 * f6, 19 * f8];
