@@ -1,5 +1,7 @@
 //! Numbers modulo 2^255 - 19, in ten limbs of 26 and 25 bits by turns.
 
+use core::hint::black_box;
+
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const MASK_26: i32 = (1 << 26) - 1;
@@ -138,15 +140,15 @@ impl Field {
         let f = &a.0;
         self.0 = carried::<28>([
             Column::of::<28, 10>(f, [g0, v9, w8, v7, w6, v5, w4, v3, w2, v1]),
-            Column::of::<28, 10>(f, [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]),
-            Column::of::<28, 10>(f, [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]),
-            Column::of::<28, 10>(f, [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]),
-            Column::of::<28, 10>(f, [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]),
-            Column::of::<28, 10>(f, [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]),
-            Column::of::<28, 10>(f, [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]),
-            Column::of::<28, 10>(f, [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]),
-            Column::of::<28, 10>(f, [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]),
-            Column::of::<28, 10>(f, [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]),
+            Column::of::<28, 10>(afresh(f), [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]),
+            Column::of::<28, 10>(afresh(f), [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]),
+            Column::of::<28, 10>(afresh(f), [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]),
+            Column::of::<28, 10>(afresh(f), [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]),
+            Column::of::<28, 10>(afresh(f), [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]),
+            Column::of::<28, 10>(afresh(f), [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]),
+            Column::of::<28, 10>(afresh(f), [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]),
+            Column::of::<28, 10>(afresh(f), [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]),
+            Column::of::<28, 10>(afresh(f), [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]),
         ]);
     }
 
@@ -269,6 +271,13 @@ fn carried<const SHIFT: u32>(columns: [Column; 10]) -> [i32; 10] {
         c8.lo as i32 & MASK_26,
         c9.lo as i32 & MASK_25,
     ]
+}
+
+/// The same, which is read afresh on RV32: there the compiler starts all columns at once where it
+/// can, and runs out of registers.
+#[inline(always)]
+fn afresh(x: &[i32; 10]) -> &[i32; 10] {
+    if cfg!(target_arch = "riscv32") { black_box(x) } else { x }
 }
 
 /// The product's upper word.
