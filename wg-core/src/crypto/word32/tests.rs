@@ -90,7 +90,7 @@ fn messages_of_all_ones_have_the_same_tags() {
 
 /// Bytes at random, or long rows of ones and zeros, which carry far.
 fn fill(rng: &mut ChaCha20Rng, bytes: &mut [u8]) {
-    if rng.next_u32() % 2 == 0 {
+    if rng.next_u32().is_multiple_of(2) {
         return rng.fill_bytes(bytes);
     }
     let mut bit = 0;
@@ -122,7 +122,7 @@ fn compare_messages(seed: u8, messages: u32) {
         fill(&mut rng, ours);
         let (message, aad) = (ours.to_vec(), &aad[..aad_len]);
         theirs.clone_from(&message);
-        let is_extended = rng.next_u32() % 8 == 0;
+        let is_extended = rng.next_u32().is_multiple_of(8);
         let [short, ..] = nonce.as_chunks().0 else { unreachable!() };
         let tag = if is_extended {
             let tag = named::xseal(&key, &nonce, aad, &mut theirs);
@@ -166,7 +166,7 @@ fn compare_tags(seed: u8, messages: u32) {
         let key: [u8; 32] = random(&mut rng);
         let mut message: [u8; 96] = random(&mut rng);
         let len = rng.next_u32() as usize % 7 * 16;
-        if rng.next_u32() % 2 == 0 {
+        if rng.next_u32().is_multiple_of(2) {
             message[..16].fill(0xff);
             message[0] = rng.next_u32() as u8;
         }
