@@ -1,5 +1,7 @@
 //! Whether what `word32` executes depends on secrets: each function many times over, with secrets
 //! of the edges and at random, and the least and the most that a run of it took.
+#![allow(dead_code, reason = "what no case needs")]
+#![allow(clippy::duplicate_mod, reason = "the parts, beside the whole in `primitives`")]
 
 use core::fmt;
 use core::hint::black_box;
@@ -13,7 +15,6 @@ use crate::primitives::{crypto, halves};
 
 // The parts, which only a parent module reaches.
 #[path = "../../../wg-core/src/crypto/word32/chacha20.rs"]
-#[allow(dead_code, reason = "what no case needs")]
 mod chacha20;
 #[path = "../../../wg-core/src/crypto/word32/field.rs"]
 mod field;
@@ -192,7 +193,7 @@ fn ciphers(counter: &impl CycleCounter, secrets: &mut Secrets, report: &mut impl
         }
         let mut message = [[0; 32]; 4];
         message.fill_with(|| secrets.random());
-        if run % 8 == 0 {
+        if run.is_multiple_of(8) {
             // With a factor of 1 the sums around p, which is 2^130 - 5.
             mac_key.0[..4].copy_from_slice(&[1, 0, 0, 0]);
             message[0] = [0xff; 32];
