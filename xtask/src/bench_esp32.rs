@@ -4,6 +4,7 @@
 mod board;
 mod chart;
 mod compare;
+mod costs;
 pub(crate) mod emulator;
 mod numbers;
 mod readme;
@@ -43,7 +44,8 @@ pub(crate) struct BenchEsp32 {
     /// Fail when a number is more than 1 % greater than in this file, or in one of both only.
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
-    /// Run criterion on this machine too, and write the table of benches/README.md anew.
+    /// Write the tables of README.md, from the numbers in benches/esp32, and of benches/README.md
+    /// anew; for the latter criterion runs on this machine.
     #[arg(long, conflicts_with = "chip")]
     readme: bool,
 }
@@ -99,6 +101,7 @@ impl BenchEsp32 {
             write(file, &chart::draw(&numbers))?;
         }
         if self.readme {
+            costs::write()?;
             readme::write(&numbers)?;
         }
         match &self.compare {

@@ -55,7 +55,9 @@ impl Size {
         let harness = Image::HARNESS;
         flash(&images, "rv32", &mut numbers)?;
         emulator::measure(&images.path("measure"), &mut numbers)?;
-        emulator::measure_tunnel(&images.path("tunnel"), &mut numbers)?;
+        emulator::measure_tunnel(&images.path("tunnel"), "rv32", &mut numbers)?;
+        let word32 = builder.build(OptLevel::S, Crypto::Word32)?;
+        measure_word32(&word32, &mut numbers)?;
         let opaque = builder.build(OptLevel::S, Crypto::Opaque)?;
         let stubs = opaque.load("device")?.bytes_of("wg_core::crypto::opaque::");
         let alone = opaque.load("device")?.flash_without(harness);
@@ -68,7 +70,7 @@ impl Size {
             }
         }
 
-        let proof = panics::Proof::of(&opaque, &images)?;
+        let proof = panics::Proof::of(&opaque, &[&images, &word32])?;
         numbers.add("rv32.engine.panic_symbols", proof.ours.len() as u64);
         numbers.add("rv32.image.panic_locations", proof.explained.len() as u64);
         numbers.add("rv32.image.unexplained_panics", proof.unexplained.len() as u64);
@@ -93,6 +95,16 @@ impl Size {
         }
         Ok(())
     }
+}
+
+/// What differs with wg-core's own cryptography: the engine with it, all of what an image with a
+/// tunnel and a gateway links, and the stack.
+fn measure_word32(images: &build::Images, numbers: &mut Numbers) -> Result<()> {
+    let flash = |name| Ok::<_, anyhow::Error>(images.load(name)?.flash_without(Image::HARNESS));
+    let empty = flash("empty")?;
+    numbers.add("rv32.word32.engine.flash_bytes", flash("device")? - empty);
+    emulator::measure_stack(&images.path("measure"), "rv32.word32", numbers)?;
+    emulator::measure_tunnel(&images.path("tunnel"), "rv32.word32", numbers)
 }
 
 /// The flash of an image is its code, constants and initial values, less an empty image's and

@@ -164,11 +164,12 @@ impl Firmware<'_> {
 /// Runs an image on the machine without devices; what it prints comes back when it exits.
 ///
 /// An instruction takes 1024 ns of the machine's time, which are 10.24 ticks of its counter.
-pub(crate) fn simulate(image: &Path) -> Result<String> {
+pub(crate) fn simulate(image: &Path, seconds: u32) -> Result<String> {
     output_of(
         // A guest that hangs would never end by itself.
         Command::new("timeout")
-            .args(["120", "qemu-system-xtensa", "-M", "sim", "-cpu", "dc233c", "-m", "64M"])
+            .arg(seconds.to_string())
+            .args(["qemu-system-xtensa", "-M", "sim", "-cpu", "dc233c", "-m", "64M"])
             .args(["-semihosting", "-icount", "shift=10", "-display", "none"])
             .args(["-monitor", "none", "-serial", "none", "-kernel"])
             .arg(image),

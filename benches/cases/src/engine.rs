@@ -39,7 +39,13 @@ const HEAD: usize = 16;
 const EMPTY_LEN: usize = 32;
 
 /// A generator that is repeatable and by no means secure (xorshift).
-struct Seeded(u32);
+pub(crate) struct Seeded(u32);
+
+impl Seeded {
+    pub(crate) fn new(seed: u32) -> Self {
+        Self(seed)
+    }
+}
 
 impl TryRng for Seeded {
     type Error = Infallible;
@@ -87,7 +93,7 @@ pub(crate) fn run<M: Machine>(
 ) -> Result<(), WrongAnswer> {
     let Memory { a, b, packet: Aligned(packet) } = memory;
     let (mut a, mut b) = sides(a, b).ok_or(WrongAnswer("the settings of a device"))?;
-    let mut rng = Seeded(0x1234_5678);
+    let mut rng = Seeded::new(0x1234_5678);
     handshake(bench, &mut a, &mut b, &mut rng, packet)
         .ok_or(WrongAnswer("a handshake of the engine"))?;
     packets(bench, &mut a, &mut b, &mut rng, packet).ok_or(WrongAnswer("a packet of the engine"))

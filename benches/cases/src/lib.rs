@@ -10,6 +10,8 @@ mod engine;
 mod known_answers;
 mod measure;
 mod primitives;
+#[cfg(feature = "word32")]
+pub mod word32;
 
 use core::fmt;
 

@@ -45,6 +45,6 @@ impl<'a, M: Machine> Bench<'a, M> {
 
 /// In a frame of its own.
 #[inline(never)]
-fn called<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn called<R>(work: impl FnOnce() -> R) -> R {
     black_box(work())
 }

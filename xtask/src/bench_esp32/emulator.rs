@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::Crypto;
 use super::numbers::{Column, Numbers};
@@ -18,35 +18,65 @@ pub(super) const UNROLL: &str = "-Cllvm-args=-unroll-threshold=2000";
 
 const RISCV: &str = "riscv32imc-unknown-none-elf";
 
+/// After which a run of the cases hangs: it takes two.
+const SECONDS: u32 = 120;
+
 pub(super) fn measure(crypto: Crypto) -> Result<Numbers> {
     setup::require(xtensa::NEEDS)?;
     setup::require(&[Need::RiscvEmulator])?;
+    let features = crypto.features("emulator");
+    let binary = Binary { name: "emulator", crypto, features: &features };
     let mut columns = Vec::new();
     for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
         println!("building and running the cases for {name}");
-        let image = build_xtensa(crypto, abi)?;
-        columns.push(Column::read(name, "insn", &xtensa::simulate(&image)?)?);
+        let image = binary.build_xtensa(abi)?;
+        columns.push(Column::read(name, "insn", &xtensa::simulate(&image, SECONDS)?)?);
     }
     println!("building and running the cases for rv32");
-    columns.push(Column::read("rv32", "insn", &simulate_riscv(&build_riscv(crypto)?)?)?);
+    let output = simulate_riscv(&binary.build_riscv()?, SECONDS)?;
+    columns.push(Column::read("rv32", "insn", &output)?);
     Ok(Numbers(columns))
 }
 
-/// The assembly of the cases with `word32`, by instruction set.
-pub(crate) fn assembly() -> Result<Vec<(&'static str, String)>> {
+/// A program for one instruction set: its assembly, and what it printed.
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) assembly: String,
+    pub(crate) output: String,
+}
+
+/// Builds `constant-time` for each instruction set, and runs it while the next one is built.
+pub(crate) fn constant_time(thorough: bool) -> Result<Vec<Program>> {
     setup::require(xtensa::NEEDS)?;
-    let mut programs = Vec::new();
-    for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
-        println!("building the cases for {name}");
-        let image = build_xtensa(Crypto::Word32, abi)?;
-        programs.push((name, std::fs::read_to_string(image.with_extension("s"))?));
+    setup::require(&[Need::RiscvEmulator])?;
+    let mut features = Crypto::Word32.features("emulator");
+    let mut seconds = SECONDS;
+    if thorough {
+        features += ",thorough";
+        seconds = 4 * 3600;
     }
-    println!("building the cases for rv32");
-    let file = builds(Crypto::Word32).join("rv32.s");
-    let mut cargo = cargo_riscv("rustc", Crypto::Word32)?;
-    output_of(cargo.args(["--", &format!("--emit=asm={},link", file.display())]))?;
-    programs.push(("rv32", std::fs::read_to_string(file)?));
-    Ok(programs)
+    let binary = Binary { name: "constant-time", crypto: Crypto::Word32, features: &features };
+    std::thread::scope(|scope| {
+        let mut runs = Vec::new();
+        for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
+            println!("building the functions for {name}");
+            let image = binary.build_xtensa(abi)?;
+            let assembly = std::fs::read_to_string(image.with_extension("s"))?;
+            let run = scope.spawn(move || xtensa::simulate(&image, seconds));
+            runs.push((name, assembly, run));
+        }
+        println!("building the functions for rv32");
+        let image = binary.build_riscv()?;
+        let assembly = std::fs::read_to_string(builds(Crypto::Word32).join("constant-time.s"))?;
+        let run = scope.spawn(move || simulate_riscv(&image, seconds));
+        runs.push(("rv32", assembly, run));
+        println!("waiting for the last runs");
+        let programs = runs.into_iter().map(|(name, assembly, run)| {
+            let output = run.join().map_err(|_| anyhow!("{name}: the run panicked"))??;
+            Ok(Program { name, assembly, output })
+        });
+        programs.collect()
+    })
 }
 
 /// The package of the cases.
@@ -59,44 +89,54 @@ pub(super) fn builds(crypto: Crypto) -> PathBuf {
     target_dir().join("bench-esp32").join(crypto.name())
 }
 
-fn build_xtensa(crypto: Crypto, abi: Abi) -> Result<PathBuf> {
-    Firmware {
-        package: &package(),
-        binary: "emulator",
-        cargo_arguments: &["--features".into(), crypto.features("emulator")],
-        rustc_arguments: &[UNROLL],
-        link_script: &xtensa::sim_link_script(),
-        target_dir: &builds(crypto),
+/// A program of the package of the cases.
+struct Binary<'a> {
+    name: &'a str,
+    crypto: Crypto,
+    features: &'a str,
+}
+
+impl Binary<'_> {
+    fn build_xtensa(&self, abi: Abi) -> Result<PathBuf> {
+        Firmware {
+            package: &package(),
+            binary: self.name,
+            cargo_arguments: &["--features".into(), self.features.into()],
+            rustc_arguments: &[UNROLL],
+            link_script: &xtensa::sim_link_script(),
+            target_dir: &builds(self.crypto),
+        }
+        .build(abi)
     }
-    .build(abi)
+
+    /// For RV32IMC, and its assembly beside the folders of the build.
+    fn build_riscv(&self) -> Result<PathBuf> {
+        // The machine that `size` runs on.
+        let link_script = root().join("xtask/size-firmware/link.ld");
+        let builds = builds(self.crypto);
+        let assembly = builds.join(self.name).with_extension("s");
+        output_of(
+            Toolchain::find()?
+                .cargo()
+                .args(["rustc", "--release", "--locked", "--bin", self.name])
+                .args(["--features", self.features])
+                .args(["-Zbuild-std=core,alloc", "--target", RISCV, "--target-dir"])
+                .arg(&builds)
+                .args(["--", &format!("--emit=asm={},link", assembly.display())])
+                .env_remove("CARGO_ENCODED_RUSTFLAGS")
+                .env("RUSTFLAGS", format!("{UNROLL} -Clink-arg=-T{}", link_script.display()))
+                .current_dir(package()),
+        )?;
+        Ok(builds.join(RISCV).join("release").join(self.name))
+    }
 }
 
-fn build_riscv(crypto: Crypto) -> Result<PathBuf> {
-    output_of(&mut cargo_riscv("build", crypto)?)?;
-    Ok(builds(crypto).join(RISCV).join("release/emulator"))
-}
-
-/// Builds the cases for RV32IMC by `cargo build` or `cargo rustc`.
-fn cargo_riscv(command: &str, crypto: Crypto) -> Result<Command> {
-    // The machine that `size` runs on.
-    let link_script = root().join("xtask/size-firmware/link.ld");
-    let mut cargo = Toolchain::find()?.cargo();
-    cargo
-        .args([command, "--release", "--locked", "--bin", "emulator"])
-        .args(["--features", &crypto.features("emulator")])
-        .args(["-Zbuild-std=core,alloc", "--target", RISCV, "--target-dir"])
-        .arg(builds(crypto))
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", format!("{UNROLL} -Clink-arg=-T{}", link_script.display()))
-        .current_dir(package());
-    Ok(cargo)
-}
-
-fn simulate_riscv(image: &Path) -> Result<String> {
+fn simulate_riscv(image: &Path, seconds: u32) -> Result<String> {
     output_of(
         // A guest that hangs would never end by itself.
         Command::new("timeout")
-            .args(["120", "qemu-system-riscv32", "-M", "virt", "-bios", "none"])
+            .arg(seconds.to_string())
+            .args(["qemu-system-riscv32", "-M", "virt", "-bios", "none"])
             .args(["-icount", "shift=0", "-display", "none", "-monitor", "none"])
             .args(["-serial", "stdio", "-kernel"])
             .arg(image),

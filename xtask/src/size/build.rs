@@ -16,6 +16,8 @@ pub(super) const TARGET: &str = "riscv32imc-unknown-none-elf";
 pub(super) enum Crypto {
     /// The portable crates.
     Real,
+    /// wg-core's own for 32 bits.
+    Word32,
     /// wg-core's stand-in, which leaves the engine alone in the image.
     Opaque,
 }
@@ -61,6 +63,7 @@ impl Builder {
         let firmware = firmware();
         let kind = match crypto {
             Crypto::Real => "real",
+            Crypto::Word32 => "word32",
             Crypto::Opaque => "opaque",
         };
         println!("building the images: opt-level {}, {kind} cryptography", level.name());
@@ -79,6 +82,9 @@ impl Builder {
             .env("RUSTFLAGS", flags)
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", level.name())
             .current_dir(&firmware);
+        if crypto == Crypto::Word32 {
+            cargo.args(["--features", "word32"]);
+        }
         output_of(&mut cargo)?;
         Ok(Images { dir: dir.join(TARGET).join("release") })
     }

@@ -30,12 +30,8 @@ fn run(image: &Path) -> Result<String> {
 
 /// The engine.
 pub(super) fn measure(image: &Path, numbers: &mut Numbers) -> Result<()> {
-    println!("running the measuring image");
-    let report = run(image)?;
-    let stack = |name: &str| read(&report, "stack", name);
+    let report = measure_stack(image, "rv32", numbers)?;
     let instructions = |name: &str| read(&report, "instructions", name);
-    numbers.add("rv32.handshake.stack_bytes", greatest(HANDSHAKE, &stack)?);
-    numbers.add("rv32.data.stack_bytes", greatest(DATA, &stack)?);
     for line in report.lines().filter_map(|line| line.strip_prefix("stack ")) {
         let (name, bytes) = line.rsplit_once(' ').context("a report without a number")?;
         numbers.add(&format!("rv32.stack.{}.bytes", name.replace(' ', "_")), bytes.parse()?);
@@ -50,26 +46,36 @@ pub(super) fn measure(image: &Path, numbers: &mut Numbers) -> Result<()> {
     Ok(())
 }
 
+/// The engine's stack alone. What the image wrote comes back.
+pub(super) fn measure_stack(image: &Path, prefix: &str, numbers: &mut Numbers) -> Result<String> {
+    println!("running the measuring image");
+    let report = run(image)?;
+    let stack = |name: &str| read(&report, "stack", name);
+    numbers.add(&format!("{prefix}.handshake.stack_bytes"), greatest(HANDSHAKE, &stack)?);
+    numbers.add(&format!("{prefix}.data.stack_bytes"), greatest(DATA, &stack)?);
+    Ok(report)
+}
+
 /// wg-nal: the memory of a tunnel, and what a post costs.
-pub(super) fn measure_tunnel(image: &Path, numbers: &mut Numbers) -> Result<()> {
+pub(super) fn measure_tunnel(image: &Path, prefix: &str, numbers: &mut Numbers) -> Result<()> {
     println!("running the tunnel's image");
     let report = run(image)?;
+    let mut add = |name: &str, value| numbers.add(&format!("{prefix}.{name}"), value);
     let parts = ["resources", "runner future", "interface", "handle"];
     let bytes: Result<Vec<u64>> = parts.iter().map(|part| read(&report, "bytes", part)).collect();
     let bytes = bytes?;
-    numbers.add("rv32.tunnel.static_bytes", bytes.iter().sum());
+    add("tunnel.static_bytes", bytes.iter().sum());
     for (part, bytes) in parts.iter().zip(bytes) {
-        numbers.add(&format!("rv32.tunnel.{}_bytes", part.replace(' ', "_")), bytes);
+        add(&format!("tunnel.{}_bytes", part.replace(' ', "_")), bytes);
     }
     let instructions = |name: &str| read(&report, "instructions", name);
-    let whole = instructions("post")?;
-    numbers.add("rv32.post.instructions", whole);
-    numbers.add("rv32.post.start_instructions", instructions("start")?);
+    add("post.instructions", instructions("post")?);
+    add("post.start_instructions", instructions("start")?);
     // The first packet asks for the session.
-    numbers.add("rv32.post.handshake_instructions", instructions("packet 0")?);
+    add("post.handshake_instructions", instructions("packet 0")?);
     let packets: Result<Vec<u64>> = (1..=6).map(|n| instructions(&format!("packet {n}"))).collect();
-    numbers.add("rv32.post.packets_instructions", packets?.iter().sum());
-    numbers.add("rv32.post.stop_instructions", instructions("stop")?);
+    add("post.packets_instructions", packets?.iter().sum());
+    add("post.stop_instructions", instructions("stop")?);
     Ok(())
 }
 

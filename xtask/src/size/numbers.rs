@@ -15,6 +15,9 @@ const TARGETS: &[(&str, u64)] = &[
     ("rv32.storage.initial_flash_bytes", 0),
     ("rv32.handshake.stack_bytes", 4 * 1024),
     ("rv32.data.stack_bytes", 12 * 1024 / 10),
+    ("rv32.word32.engine.flash_bytes", 30 * 1024),
+    ("rv32.word32.handshake.stack_bytes", 4 * 1024),
+    ("rv32.word32.data.stack_bytes", 12 * 1024 / 10),
     ("rv32.packet.own_instructions", 300),
 ];
 

@@ -81,12 +81,15 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// `opaque` are the images without cryptography, `real` those with it.
-    pub(super) fn of(opaque: &Images, real: &Images) -> Result<Self> {
+    /// `opaque` are the images without cryptography, `real` those with one or another.
+    pub(super) fn of(opaque: &Images, real: &[&Images]) -> Result<Self> {
         let mut ours: Vec<_> = opaque.load("device")?.panic_symbols().into_iter().collect();
         let mut explained = BTreeMap::new();
         let mut unexplained = Vec::new();
-        let places = [opaque.load("everything")?, real.load("everything")?, real.load("device")?];
+        let mut places = vec![opaque.load("everything")?];
+        for images in real {
+            places.extend([images.load("everything")?, images.load("device")?]);
+        }
         for location in places.iter().flat_map(|image| image.panic_locations()) {
             match explanation(&location) {
                 Some(reason) => {

@@ -105,6 +105,8 @@ pub(super) fn all() -> Result<Vec<Step>> {
         cost.arg(root().join("benches/esp32").join(baseline));
         steps.push(step(&format!("cost on a microcontroller, {name}"), cost));
     }
+    let constant_time = xtask("constant-time")?;
+    steps.push(step("word32 takes no time by its secrets", constant_time));
     steps.push(step("firmware", xtask("build-firmware")?));
     let mut idf = Toolchain::find()?.cargo();
     idf.args(["check", "--locked", "-p", "wg-esp-idf", "-Zbuild-std=std,panic_abort"]);

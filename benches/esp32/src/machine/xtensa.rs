@@ -52,6 +52,8 @@ fn count(product: extern "C" fn(u32, u32) -> u32) -> u64 {
 impl CycleCounter for Emulated {
     type Reading = (u32, u32);
 
+    // Inlined, the compiler would multiply, and trap, between the two.
+    #[inline(never)]
     fn read(&self) -> (u32, u32) {
         (ticks(), traps())
     }

@@ -1,5 +1,7 @@
 //! Numbers modulo 2^255 - 19, in ten limbs of 26 and 25 bits by turns.
 
+use core::hint::black_box;
+
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const MASK_26: i32 = (1 << 26) - 1;
@@ -47,6 +49,7 @@ impl Field {
     }
 
     /// Of a carried number: 32 bytes, little endian, the smallest of those that are the same.
+    #[inline(never)]
     pub(super) fn to_bytes(&self) -> [u8; 32] {
         let mut limbs = self.clone();
         // Whether p has to be taken off, or for a negative second limb added: the carry out
@@ -80,9 +83,15 @@ impl Field {
         bytes
     }
 
-    /// Of two carried numbers, their sum less p, which centres its limbs around 0.
+    /// Of two carried numbers, their sum less p, which centres its limbs around 0, and their
+    /// difference.
     #[inline(always)]
-    pub(super) fn set_sum(&mut self, a: &Self, b: &Self) {
+    pub(super) fn set_sum_and_difference(
+        sum: &mut Self,
+        difference: &mut Self,
+        a: &Self,
+        b: &Self,
+    ) {
         const P: [i32; 10] = [
             MASK_26 - 18,
             MASK_25,
@@ -95,8 +104,10 @@ impl Field {
             MASK_26,
             MASK_25,
         ];
-        for (((to, a), b), p) in self.0.iter_mut().zip(&a.0).zip(&b.0).zip(P) {
-            *to = a + b - p;
+        let to = sum.0.iter_mut().zip(&mut difference.0);
+        for (((sum, difference), (a, b)), p) in to.zip(a.0.iter().zip(&b.0)).zip(P) {
+            *sum = a + b - p;
+            *difference = a - b;
         }
     }
 
@@ -108,13 +119,11 @@ impl Field {
         }
     }
 
-    /// Exchanges `a` and `b` where every bit of `mask` is set; none may be.
+    /// Becomes `other` where every bit of `mask` is set; none may be.
     #[inline(always)]
-    pub(super) fn swap(mask: i32, a: &mut Self, b: &mut Self) {
-        for (a, b) in a.0.iter_mut().zip(&mut b.0) {
-            let change = (*a ^ *b) & mask;
-            *a ^= change;
-            *b ^= change;
+    pub(super) fn change_to(&mut self, other: &Self, mask: i32) {
+        for (to, other) in self.0.iter_mut().zip(&other.0) {
+            *to ^= (*to ^ other) & mask;
         }
     }
 
@@ -131,30 +140,31 @@ impl Field {
         let f = &a.0;
         self.0 = carried::<28>([
             Column::of::<28, 10>(f, [g0, v9, w8, v7, w6, v5, w4, v3, w2, v1]),
-            Column::of::<28, 10>(f, [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]),
-            Column::of::<28, 10>(f, [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]),
-            Column::of::<28, 10>(f, [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]),
-            Column::of::<28, 10>(f, [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]),
-            Column::of::<28, 10>(f, [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]),
-            Column::of::<28, 10>(f, [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]),
-            Column::of::<28, 10>(f, [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]),
-            Column::of::<28, 10>(f, [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]),
-            Column::of::<28, 10>(f, [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]),
+            Column::of::<28, 10>(afresh(f), [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]),
+            Column::of::<28, 10>(afresh(f), [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]),
+            Column::of::<28, 10>(afresh(f), [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]),
+            Column::of::<28, 10>(afresh(f), [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]),
+            Column::of::<28, 10>(afresh(f), [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]),
+            Column::of::<28, 10>(afresh(f), [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]),
+            Column::of::<28, 10>(afresh(f), [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]),
+            Column::of::<28, 10>(afresh(f), [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]),
+            Column::of::<28, 10>(afresh(f), [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]),
         ]);
     }
 
     /// The carried square, `times` over: at least once.
-    #[inline(never)]
-    pub(super) fn set_square(&mut self, a: &Self, times: u32) {
-        self.0 = a.0;
-        for _ in 0..times {
-            self.square();
+    pub(super) fn set_square_times(&mut self, a: &Self, times: u32) {
+        self.set_square(a);
+        for _ in 1..times {
+            let from = self.clone();
+            self.set_square(&from);
         }
     }
 
-    #[inline(always)]
-    fn square(&mut self) {
-        let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = self.0;
+    /// The carried square.
+    #[inline(never)]
+    pub(super) fn set_square(&mut self, a: &Self) {
+        let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = a.0;
         let [e0, e1, e2, e3, e4] = [2 * f0, 2 * f1, 2 * f2, 2 * f3, 2 * f4];
         let [e5, e6, e7] = [2 * f5, 2 * f6, 2 * f7];
         let [w6, w8] = [19 * f6, 19 * f8];
@@ -178,13 +188,11 @@ impl Field {
     #[inline(never)]
     pub(super) fn set_sum_with_121666_times(&mut self, a: &Self, b: &Self) {
         let mut carry = 0;
-        let widths = [26, 25].into_iter().cycle();
-        for (((to, a), b), width) in self.0.iter_mut().zip(&a.0).zip(&b.0).zip(widths) {
-            let high = high_word(121_666 << (32 - width), *b);
-            let low = b.wrapping_mul(121_666) & ((1 << width) - 1);
-            let sum = a + low + carry;
-            *to = sum & ((1 << width) - 1);
-            carry = high + (sum >> width);
+        let (to, _) = self.0.as_chunks_mut();
+        let pairs = a.0.as_chunks().0.iter().zip(b.0.as_chunks().0);
+        for ([even, odd], ([a0, a1], [b0, b1])) in to.iter_mut().zip(pairs) {
+            (*even, carry) = sum_with_121666_times::<26>(*a0, *b0, carry);
+            (*odd, carry) = sum_with_121666_times::<25>(*a1, *b1, carry);
         }
         let [first, second, ..] = &mut self.0;
         *first += 19 * carry;
@@ -265,8 +273,23 @@ fn carried<const SHIFT: u32>(columns: [Column; 10]) -> [i32; 10] {
     ]
 }
 
+/// The same, which is read afresh on RV32: there the compiler starts all columns at once where it
+/// can, and runs out of registers.
+#[inline(always)]
+fn afresh(x: &[i32; 10]) -> &[i32; 10] {
+    if cfg!(target_arch = "riscv32") { black_box(x) } else { x }
+}
+
 /// The product's upper word.
 #[inline(always)]
 fn high_word(x: i32, y: i32) -> i32 {
     ((i64::from(x) * i64::from(y)) >> 32) as i32
+}
+
+/// A limb of WIDTH bits of `a` + 121666 `b` + `carry`, and the carry.
+#[inline(always)]
+fn sum_with_121666_times<const WIDTH: u32>(a: i32, b: i32, carry: i32) -> (i32, i32) {
+    let mask = (1 << WIDTH) - 1;
+    let sum = a + (b.wrapping_mul(121_666) & mask) + carry;
+    (sum & mask, high_word(121_666 << (32 - WIDTH), b) + (sum >> WIDTH))
 }

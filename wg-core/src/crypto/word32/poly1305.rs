@@ -79,7 +79,8 @@ impl Poly1305 {
     }
 
     /// The tag.
-    pub(super) fn finish(self) -> [u8; 16] {
+    #[inline(never)]
+    pub(super) fn finish(&self) -> [u8; 16] {
         let [mut h0, mut h1, mut h2, mut h3, mut h4] = self.h;
         // Twice around: the first time may leave a 1 for the second limb to carry on.
         for _ in 0..2 {

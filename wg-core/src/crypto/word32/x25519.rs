@@ -29,18 +29,7 @@ fn x25519(scalar: &[u8; 32], u: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     *highest = *highest & 0b0111_1111 | 0b0100_0000;
 
     let mut ladder = Ladder::new(Field::from_bytes(u));
-    let mut before = 0;
-    for byte in scalar.iter().rev() {
-        for place in (0..8).rev() {
-            // The highest bit is clear: its step doubles the neutral element.
-            let bit = i32::from(byte >> place & 1);
-            // The compiler must not see that there are two masks: it would branch between them.
-            ladder.swap(black_box(-(bit ^ before)));
-            ladder.step();
-            before = bit;
-        }
-    }
-    // The lowest bit is clear too: nothing is left to swap.
+    ladder.climb(&scalar);
     ladder.affine()
 }
 
@@ -64,32 +53,43 @@ impl Ladder {
         Self { u, x2, z2, x3, z3, a, b, c }
     }
 
+    /// Makes the first point `scalar` times what it was; the scalar is clamped.
     #[inline(never)]
-    fn swap(&mut self, mask: i32) {
-        Field::swap(mask, &mut self.x2, &mut self.x3);
-        Field::swap(mask, &mut self.z2, &mut self.z3);
+    fn climb(&mut self, scalar: &[u8; 32]) {
+        let mut before = 0;
+        for byte in scalar.iter().rev() {
+            for place in (0..8).rev() {
+                // The highest bit is clear: its step doubles the neutral element.
+                let bit = i32::from(byte >> place & 1);
+                // The compiler must not see that there are two masks: it would branch between.
+                self.step(black_box(-(bit ^ before)));
+                before = bit;
+            }
+        }
+        // The lowest bit is clear too: nothing is left to swap.
     }
 
-    /// Doubles the first point and adds it to the second.
+    /// Adds the points, which becomes the second, and doubles the first, or the second where
+    /// every bit of `mask` is set.
     #[inline(never)]
-    fn step(&mut self) {
+    fn step(&mut self, mask: i32) {
         let Self { u, x2, z2, x3, z3, a, b, c } = self;
-        // The RFC's A, B, C, and D in x2.
-        a.set_sum(x2, z2);
-        b.set_difference(x2, z2);
-        c.set_sum(x3, z3);
-        x2.set_difference(x3, z3);
+        // The RFC's A, B, and in x2 and x3 C and D. Exchanging the points would exchange DA and
+        // CB, of which only the square of the sum and that of the difference are used.
+        Field::set_sum_and_difference(a, b, x2, z2);
+        Field::set_sum_and_difference(x2, c, x3, z3);
         // DA and CB.
-        z2.set_product(x2, a);
-        z3.set_product(c, b);
-        c.set_sum(z2, z3);
-        x2.set_difference(z2, z3);
-        x3.set_square(c, 1);
-        z2.set_square(x2, 1);
+        z2.set_product(c, a);
+        z3.set_product(x2, b);
+        a.change_to(x2, mask);
+        b.change_to(c, mask);
+        Field::set_sum_and_difference(c, x2, z2, z3);
+        x3.set_square(c);
+        z2.set_square(x2);
         z3.set_product(z2, u);
         // AA in c, BB in a, E in b.
-        c.set_square(a, 1);
-        a.set_square(b, 1);
+        c.set_square(a);
+        a.set_square(b);
         x2.set_product(c, a);
         b.set_difference(c, a);
         c.set_sum_with_121666_times(a, b);
@@ -101,27 +101,27 @@ impl Ladder {
         let Self { x2, z2, x3, z3, a, b, c, .. } = &mut self;
         // Beside each step, the exponent that it comes to.
         let z = z2;
-        a.set_square(z, 1); // 2
-        b.set_square(a, 2); // 8
+        a.set_square(z); // 2
+        b.set_square_times(a, 2); // 8
         c.set_product(b, z); // 9
         b.set_product(c, a); // 11
-        a.set_square(b, 1); // 22
+        a.set_square(b); // 22
         z3.set_product(a, c); // 2^5 - 1
-        a.set_square(z3, 5);
+        a.set_square_times(z3, 5);
         c.set_product(a, z3); // 2^10 - 1
-        a.set_square(c, 10);
+        a.set_square_times(c, 10);
         z3.set_product(a, c); // 2^20 - 1
-        a.set_square(z3, 20);
+        a.set_square_times(z3, 20);
         x3.set_product(a, z3); // 2^40 - 1
-        a.set_square(x3, 10);
+        a.set_square_times(x3, 10);
         z3.set_product(a, c); // 2^50 - 1
-        a.set_square(z3, 50);
+        a.set_square_times(z3, 50);
         c.set_product(a, z3); // 2^100 - 1
-        a.set_square(c, 100);
+        a.set_square_times(c, 100);
         x3.set_product(a, c); // 2^200 - 1
-        a.set_square(x3, 50);
+        a.set_square_times(x3, 50);
         c.set_product(a, z3); // 2^250 - 1
-        a.set_square(c, 5);
+        a.set_square_times(c, 5);
         c.set_product(a, b); // 2^255 - 21
         a.set_product(x2, c);
         Zeroizing::new(a.to_bytes())
