@@ -1,5 +1,6 @@
 //! A board and a Linux kernel on one Ethernet, driven together.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -11,16 +12,19 @@ use wg_core::PrivateKey;
 use super::{Board, Firmware, Flash};
 use crate::interop::{KERNEL_INNER, OUR_INNER, Tunnel};
 use crate::kernel::{CommandId, Guest, Image};
-use crate::lan::{Cable, Pcap, Port, Switch};
+use crate::lan::{Cable, Carried, Pcap, Port, Switch};
 
-/// The kernel's end: WireGuard, and an HTTP server that keeps what is posted to it.
+/// The kernel's end: WireGuard, and an HTTP server that keeps what is posted to it, and may
+/// answer with an address.
 const SERVER: &str = "\
 mkdir -p /tmp/www/cgi-bin
 : > /tmp/posts
+: > /tmp/address
 cat > /tmp/www/cgi-bin/uptime <<'END'
 #!/bin/sh
 head -c \"$CONTENT_LENGTH\" >> /tmp/posts
-printf 'Content-Type: text/plain\\r\\n\\r\\n'
+printf 'Content-Type: text/plain\\r\\nContent-Length: %d\\r\\n\\r\\n' $(wc -c < /tmp/address)
+cat /tmp/address
 END
 chmod +x /tmp/www/cgi-bin/uptime
 netstat -tln | grep -q ':80 ' || httpd -h /tmp/www -p 80
@@ -42,6 +46,42 @@ pub(crate) struct World {
 #[derive(Clone, Copy)]
 pub(crate) struct Told(usize);
 
+/// What the board and its port have counted so far: see [`World::dropped_since`].
+pub(crate) struct Status {
+    line: String,
+    handed: u32,
+}
+
+/// Where packets and datagrams were lost on their way through the board.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    /// Its card had no room for them. May be a few too many: those that it had not yet seen.
+    at_card: u32,
+    /// Its emulator took no more, or the kernel's did not.
+    at_switch: u32,
+    /// The stack in the tunnel was not fast enough.
+    overrun: u32,
+    /// A newer packet needed the room.
+    displaced: u32,
+    /// The stack outside the tunnel did not take them.
+    unsent: u32,
+}
+
+impl Dropped {
+    pub(crate) fn total(&self) -> u32 {
+        self.at_card + self.at_switch + self.overrun + self.displaced + self.unsent
+    }
+}
+
+impl Status {
+    /// A number by its name in the status.
+    fn count(&self, name: &str) -> Result<u32> {
+        let fields = self.line.split(", ");
+        let count = fields.filter_map(|field| field.strip_prefix(name)?.trim().parse().ok()).next();
+        count.with_context(|| format!("no {name} in {:?}", self.line))
+    }
+}
+
 impl World {
     /// Boots the kernel; there is no board yet.
     pub(crate) fn new(image: &Image, name: &str, pcap: Option<&Path>) -> Result<Self> {
@@ -57,11 +97,43 @@ impl World {
 
     /// Sets the kernel's end up, and gives a board with an empty flash power.
     pub(crate) fn set_up(&mut self, firmware: &Firmware, tunnel: &Tunnel) -> Result<()> {
-        self.guest.run(&tunnel.kernel_script())?;
+        self.set_up_kernel(tunnel)?;
         self.guest.run(SERVER)?;
         let config = config(&tunnel.our_key, tunnel);
         self.flash = Some(Flash::new(firmware.kind, &self.name, &config)?);
         self.power_on(firmware)
+    }
+
+    /// Makes the kernel's end anew, with no memory of sessions.
+    pub(crate) fn set_up_kernel(&mut self, tunnel: &Tunnel) -> Result<()> {
+        self.guest.run(&tunnel.kernel_script()).map(drop)
+    }
+
+    /// Lets the board have another address on the Ethernet, from its next post on.
+    pub(crate) fn move_board(&mut self, address: IpAddr) -> Result<()> {
+        self.guest.run(&format!("echo {address} > /tmp/address")).map(drop)
+    }
+
+    /// What has been counted by the board's next status.
+    pub(crate) fn status(&mut self) -> Result<Status> {
+        let start = self.told();
+        let line = self.until_told(start, "status:", Duration::from_secs(60))?;
+        Ok(Status { line, handed: self.switch.handed(self.board_port) })
+    }
+
+    /// What was lost since a status. To be asked when it is quiet, and after
+    /// [`Switch::take_carried`] at the status.
+    pub(crate) fn dropped_since(&mut self, before: &Status) -> Result<Dropped> {
+        let after = self.status()?;
+        let Carried { overrun: at_switch, .. } = self.switch.take_carried();
+        let more = |name| Ok::<u32, anyhow::Error>(after.count(name)? - before.count(name)?);
+        Ok(Dropped {
+            at_card: (after.handed - before.handed).saturating_sub(more("frames")?),
+            at_switch,
+            overrun: more("overrun")?,
+            displaced: more("displaced")?,
+            unsent: more("unsent")?,
+        })
     }
 
     /// Gives the board power, with the flash that it had.
