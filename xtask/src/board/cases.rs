@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use super::world::Status;
 use super::{Firmware, World};
 use crate::interop::{OUR_INNER, OUR_PORT, OURS_ELSEWHERE, Tunnel, V4, V6};
 
@@ -110,9 +111,18 @@ fn board_initiates(world: &mut World, firmware: &Firmware, _: Size) -> Result<St
 fn kernel_initiates(world: &mut World, firmware: &Firmware, _: Size) -> Result<String> {
     world.set_up(firmware, &Tunnel::called_by_kernel())?;
     let start = world.told();
-    world.run(&format!("ping -c 5 -w 15 -i 1 {}", OUR_INNER[0]))?;
+    let ping = world.run(&format!("ping -q -c 5 -w 15 {}; true", OUR_INNER[0]))?;
+    let ping = data::Ping::parse(&ping)?;
+    let dropped = world.dropped_since(&Status::default())?;
+    // Those before the session wait for it in the kernel, and come all at once.
+    ensure!(
+        u64::from(ping.lost) <= dropped.echoes(),
+        "{} of 5 echoes were lost: {dropped}",
+        ping.lost
+    );
+    ensure!(ping.lost < 3, "{} of 5 echoes were lost: {dropped}", ping.lost);
     world.until_told(start, "posted: 200", SOON)?;
-    Ok(String::new())
+    Ok(format!("{} of 5 echoes lost; {dropped}", ping.lost))
 }
 
 fn board_reboots(world: &mut World, firmware: &Firmware, size: Size) -> Result<String> {

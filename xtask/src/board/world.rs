@@ -1,18 +1,19 @@
 //! A board and a Linux kernel on one Ethernet, driven together.
 
+use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use wg_core::PrivateKey;
 
 use super::{Board, Firmware, Flash};
 use crate::interop::{KERNEL_INNER, OUR_INNER, Tunnel};
 use crate::kernel::{CommandId, Guest, Image};
-use crate::lan::{Cable, Carried, Pcap, Port, Switch};
+use crate::lan::{Cable, Pcap, Port, Switch};
 
 /// The kernel's end: WireGuard, and an HTTP server that keeps what is posted to it, and may
 /// answer with an address.
@@ -46,39 +47,79 @@ pub(crate) struct World {
 #[derive(Clone, Copy)]
 pub(crate) struct Told(usize);
 
-/// What the board and its port have counted so far: see [`World::dropped_since`].
+/// What the board, its port and the kernel have counted since the tunnel was set up; the default
+/// is that very moment.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Status {
-    line: String,
+    /// Frames that the board's emulator was given, and those that the board has seen.
     handed: u32,
+    frames: u32,
+    /// Bytes that the board's engine has heard of the kernel, and sent to it.
+    heard_bytes: u64,
+    sent_bytes: u64,
+    overrun: u32,
+    displaced: u32,
+    unsent: u32,
+    /// The same bytes, as the kernel has counted them.
+    kernel_sent_bytes: u64,
+    kernel_heard_bytes: u64,
 }
 
-/// Where packets and datagrams were lost on their way through the board.
-#[derive(Debug)]
+/// Where packets and datagrams were lost.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropped {
-    /// Its card had no room for them. May be a few too many: those that it had not yet seen.
+    /// Bytes of datagrams on the way between the two engines, either way, since the tunnel was
+    /// set up. The next two tell where; the rest the switch lost, or the board's socket had no
+    /// room for. May be a few too many: the board counts first, and then the kernel.
+    missing_bytes: u64,
+    /// Frames that the board's card had no room for. May be a few too many: those that it had
+    /// not yet seen.
     at_card: u32,
-    /// Its emulator took no more, or the kernel's did not.
-    at_switch: u32,
-    /// The stack in the tunnel was not fast enough.
-    overrun: u32,
-    /// A newer packet needed the room.
-    displaced: u32,
-    /// The stack outside the tunnel did not take them.
+    /// Datagrams that the stack outside the tunnel did not take.
     unsent: u32,
+    /// Packets for which the stack in the tunnel was not fast enough.
+    overrun: u32,
+    /// Packets whose room a newer one needed.
+    displaced: u32,
+}
+
+/// A datagram with an echo of 56 bytes: an IPv4 packet of 84, padded.
+const ECHO: u64 = 32 + 96;
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes missing ({} frames at the card, {} unsent), {} overrun, {} displaced",
+            self.missing_bytes, self.at_card, self.unsent, self.overrun, self.displaced
+        )
+    }
 }
 
 impl Dropped {
-    pub(crate) fn total(&self) -> u32 {
-        self.at_card + self.at_switch + self.overrun + self.displaced + self.unsent
+    /// How many echoes that explains at most.
+    pub(crate) fn echoes(&self) -> u64 {
+        self.missing_bytes.div_ceil(ECHO) + u64::from(self.overrun) + u64::from(self.displaced)
     }
 }
 
 impl Status {
-    /// A number by its name in the status.
-    fn count(&self, name: &str) -> Result<u32> {
-        let fields = self.line.split(", ");
-        let count = fields.filter_map(|field| field.strip_prefix(name)?.trim().parse().ok()).next();
-        count.with_context(|| format!("no {name} in {:?}", self.line))
+    /// From a board's line.
+    fn parse(line: &str) -> Result<Self> {
+        let count = |name: &str| -> Result<u32> {
+            let mut fields = line.split(", ");
+            let said = fields.find_map(|field| field.strip_prefix(name)?.trim().parse().ok());
+            said.with_context(|| format!("no {name} in {line:?}"))
+        };
+        Ok(Self {
+            frames: count("frames")?,
+            heard_bytes: count("in")?.into(),
+            sent_bytes: count("out")?.into(),
+            overrun: count("overrun")?,
+            displaced: count("displaced")?,
+            unsent: count("unsent")?,
+            ..Self::default()
+        })
     }
 }
 
@@ -118,21 +159,30 @@ impl World {
     pub(crate) fn status(&mut self) -> Result<Status> {
         let start = self.told();
         let line = self.until_told(start, "status:", Duration::from_secs(60))?;
-        Ok(Status { line, handed: self.switch.handed(self.board_port) })
+        let handed = self.switch.handed(self.board_port);
+        let transfer = self.run("wg show wg0 transfer")?;
+        let mut bytes = transfer.split_whitespace().skip(1).map(str::parse);
+        let (Some(Ok(kernel_heard_bytes)), Some(Ok(kernel_sent_bytes))) =
+            (bytes.next(), bytes.next())
+        else {
+            bail!("`wg show wg0 transfer` says {transfer:?}");
+        };
+        let board = Status::parse(&line)?;
+        Ok(Status { handed, kernel_heard_bytes, kernel_sent_bytes, ..board })
     }
 
-    /// What was lost since a status. To be asked when it is quiet, and after
-    /// [`Switch::take_carried`] at the status.
-    pub(crate) fn dropped_since(&mut self, before: &Status) -> Result<Dropped> {
-        let after = self.status()?;
-        let Carried { overrun: at_switch, .. } = self.switch.take_carried();
-        let more = |name| Ok::<u32, anyhow::Error>(after.count(name)? - before.count(name)?);
+    /// What was lost since a status. To be asked when it is quiet: what is on its way counts as
+    /// lost.
+    pub(crate) fn dropped_since(&mut self, old: &Status) -> Result<Dropped> {
+        let new = self.status()?;
+        let to_board = new.kernel_sent_bytes.saturating_sub(new.heard_bytes);
+        let to_kernel = new.sent_bytes.saturating_sub(new.kernel_heard_bytes);
         Ok(Dropped {
-            at_card: (after.handed - before.handed).saturating_sub(more("frames")?),
-            at_switch,
-            overrun: more("overrun")?,
-            displaced: more("displaced")?,
-            unsent: more("unsent")?,
+            missing_bytes: to_board + to_kernel,
+            at_card: (new.handed - old.handed).saturating_sub(new.frames - old.frames),
+            unsent: new.unsent - old.unsent,
+            overrun: new.overrun - old.overrun,
+            displaced: new.displaced - old.displaced,
         })
     }
 
@@ -269,4 +319,19 @@ fn config(key: &PrivateKey, tunnel: &Tunnel) -> String {
         tunnel.kernel_key_at_ours,
         KERNEL_INNER[0],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_understood() {
+        let line = "status: stack 9468 of 65536, in 1, out 2, UnknownPeer 4, frames 99, \
+            overrun 1, displaced 0, unsent 935";
+        let status = Status::parse(line).expect("a status");
+        assert_eq!((status.frames, status.heard_bytes, status.sent_bytes), (99, 1, 2));
+        assert_eq!((status.overrun, status.displaced, status.unsent), (1, 0, 935));
+        assert!(Status::parse("status: stack 9468 of 65536").is_err());
+    }
 }
