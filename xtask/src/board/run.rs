@@ -36,7 +36,7 @@ pub(crate) struct Boards {
 }
 
 /// The most stack that the firmware may have used by the end of a case.
-const STACK: usize = 16 * 1024;
+const STACK: usize = 12 * 1024;
 
 impl Boards {
     pub(crate) fn run(&self) -> Result<()> {

@@ -15,17 +15,14 @@ use crate::interop::{KERNEL_INNER, OUR_INNER, Tunnel};
 use crate::kernel::{CommandId, Guest, Image};
 use crate::lan::{Cable, Pcap, Port, Switch};
 
-/// The kernel's end: WireGuard, and an HTTP server that keeps what is posted to it, and may
-/// answer with an address.
+/// The kernel's end: WireGuard, and an HTTP server that keeps what is posted to it.
 const SERVER: &str = "\
 mkdir -p /tmp/www/cgi-bin
 : > /tmp/posts
-: > /tmp/address
 cat > /tmp/www/cgi-bin/uptime <<'END'
 #!/bin/sh
 head -c \"$CONTENT_LENGTH\" >> /tmp/posts
-printf 'Content-Type: text/plain\\r\\nContent-Length: %d\\r\\n\\r\\n' $(wc -c < /tmp/address)
-cat /tmp/address
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
 END
 chmod +x /tmp/www/cgi-bin/uptime
 netstat -tln | grep -q ':80 ' || httpd -h /tmp/www -p 80
@@ -150,9 +147,11 @@ impl World {
         self.guest.run(&tunnel.kernel_script()).map(drop)
     }
 
-    /// Lets the board have another address on the Ethernet, from its next post on.
+    /// Tells the board, through the tunnel, to take another address on the Ethernet.
     pub(crate) fn move_board(&mut self, address: IpAddr) -> Result<()> {
-        self.guest.run(&format!("echo {address} > /tmp/address")).map(drop)
+        // Not waited for: what answers it comes from there.
+        let script = format!("echo {address} | nc {} 7 >/dev/null 2>&1 &", OUR_INNER[0]);
+        self.run(&script).map(drop)
     }
 
     /// What has been counted by the board's next status.

@@ -40,7 +40,7 @@ fn explained_ping(world: &mut World, count: u32, interval: f64) -> Result<String
     let before = world.status()?;
     let ping = ping(world, count, interval)?;
     let dropped = world.dropped_since(&before)?;
-    ensure!(!ping.duplicates, "an echo came twice out of the tunnel");
+    ensure!(!ping.duplicates, "an echo came twice out of the tunnel {}", ping.said);
     let lost = ping.lost;
     ensure!(u64::from(lost) <= dropped.echoes(), "{lost} of {count} lost, and only: {dropped}");
     ensure!(lost < count / 4, "{lost} of {count} lost: {dropped}");
@@ -51,6 +51,7 @@ fn explained_ping(world: &mut World, count: u32, interval: f64) -> Result<String
 pub(super) struct Ping {
     pub(super) lost: u32,
     pub(super) duplicates: bool,
+    said: String,
 }
 
 /// Lets the kernel ping the board.
@@ -81,7 +82,11 @@ impl Ping {
         let mut numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|w| w.parse().ok());
         let (sent, received): (u32, u32) =
             numbers.next().zip(numbers.next()).with_context(|| format!("ping said {line:?}"))?;
-        Ok(Self { lost: sent.saturating_sub(received), duplicates: line.contains("duplicates") })
+        Ok(Self {
+            lost: sent.saturating_sub(received),
+            duplicates: line.contains("duplicates"),
+            said: said.to_owned(),
+        })
     }
 }
 

@@ -132,13 +132,12 @@ fn flood(
     ensure!(ping.lost < echoes, "nothing came through during the flood");
     let dropped = world.dropped_since(&before)?;
     let Carried { overrun, .. } = world.switch.take_carried();
-    ensure!(
-        world.run("wg show wg0 latest-handshakes")? == handshake,
-        "the session did not last: {dropped}"
-    );
+    // Nobody but the peer can end a session; a tunnel that has been deaf for 15 s renews it.
+    let is_new = world.run("wg show wg0 latest-handshakes")? != handshake;
+    let session = if is_new { "in another session" } else { "in the same session" };
     Ok(format!(
         "{total} datagrams in {:.1} s, {overrun} of them too many for the emulator; \
-         {} of {echoes} echoes lost: {dropped}; back after {:.2} s",
+         {} of {echoes} echoes lost: {dropped}; back after {:.2} s {session}",
         took.as_secs_f64(),
         ping.lost,
         back.as_secs_f64()
