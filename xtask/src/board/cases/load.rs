@@ -129,7 +129,7 @@ fn flood(
     let ping = Ping::parse(&world.join(ping, Duration::from_secs(60))?)?;
     let start = world.told();
     world.until_told(start, "posted: 200", SOON)?;
-    ensure!(ping.lost < echoes, "nothing came through during the flood");
+    ensure!(ping.lost() < echoes, "nothing came through during the flood");
     let dropped = world.dropped_since(&before)?;
     let Carried { overrun, .. } = world.switch.take_carried();
     // Nobody but the peer can end a session; a tunnel that has been deaf for 15 s renews it.
@@ -139,7 +139,7 @@ fn flood(
         "{total} datagrams in {:.1} s, {overrun} of them too many for the emulator; \
          {} of {echoes} echoes lost: {dropped}; back after {:.2} s {session}",
         took.as_secs_f64(),
-        ping.lost,
+        ping.lost(),
         back.as_secs_f64()
     ))
 }
