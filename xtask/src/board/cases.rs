@@ -207,7 +207,7 @@ fn board_moves(world: &mut World, firmware: &Firmware, _: Size, family: usize) -
 fn pulled(world: &mut World, firmware: &Firmware, size: Size) -> Result<String> {
     connect(world, firmware, &Tunnel::fresh())?;
     world.switch.set_pulled(world.board_port, true);
-    world.pass(Duration::from_secs(size.of(20, 60)))?;
+    world.pass(Duration::from_secs(size.of(10, 60)))?;
     world.switch.set_pulled(world.board_port, false);
     let back = Instant::now();
     posts_go_on(world, Duration::from_secs(60))?;

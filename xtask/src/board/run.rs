@@ -24,7 +24,7 @@ pub(crate) struct Boards {
     #[arg(long, value_name = "NAME")]
     case: Vec<String>,
     /// Run less of each case: fewer packets, shorter floods, one rekey. About two and a half
-    /// minutes, in place of seven.
+    /// minutes, in place of six.
     #[arg(long)]
     quick: bool,
     /// Name the cases and what each proves, and run none.

@@ -10,7 +10,7 @@ use crate::interop::{OUR_INNER, Tunnel};
 use crate::lan::Faults;
 
 pub(super) fn good_link(world: &mut World, firmware: &Firmware, size: Size) -> Result<String> {
-    let count = size.of(2000, 10_000);
+    let count = size.of(1000, 10_000);
     connect(world, firmware, &Tunnel::fresh())?;
     let ping = explained_ping(world, count)?;
     Ok(format!("of {count} echoes {ping}"))

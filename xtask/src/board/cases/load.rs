@@ -40,7 +40,7 @@ pub(super) fn garbage(world: &mut World, firmware: &Firmware, size: Size) -> Res
     let tunnel = Tunnel::fresh();
     connect(world, firmware, &tunnel)?;
     let call = stranger_calls(&tunnel)?;
-    let time = Duration::from_secs(size.of(8, 30));
+    let time = Duration::from_secs(size.of(5, 30));
     flood(world, &Flood { time, per_second: 1000, burst: 50 }, |number, chance| {
         let length = chance.usize(..1400);
         let mut payload: Vec<u8> = (0..length).map(|_| chance.u8(..)).collect();
