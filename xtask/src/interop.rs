@@ -27,7 +27,8 @@ use crate::peer::Driver;
 use crate::setup;
 use report::{Outcome, Report};
 pub(crate) use scene::{
-    KERNEL_INNER, KERNEL_PORT, MTU, OUR_INNER, OUR_OUTER, OUR_PORT, Scene, Tunnel,
+    KERNEL_INNER, KERNEL_OUTER, KERNEL_PORT, MTU, OUR_INNER, OUR_OUTER, OUR_PORT, OURS_ELSEWHERE,
+    Scene, Tunnel, V4, V6,
 };
 
 /// Boot a Linux kernel with WireGuard in an emulator and prove the engine against it.

@@ -10,5 +10,5 @@ mod wire;
 pub(crate) use cable::Cable;
 pub(crate) use inner::Inner;
 pub(crate) use pcap::Pcap;
-pub(crate) use switch::{Port, Switch};
+pub(crate) use switch::{Carried, Port, Switch};
 pub(crate) use wire::{Datagram, Faults, Wire, emit};

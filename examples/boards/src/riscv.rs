@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use virtio_drivers::device::rng::VirtIORng;
 use virtio_drivers::transport::mmio::MmioTransport;
 
-pub(crate) use card::Card;
+pub(crate) use card::{Card, frames};
 
 const EXIT: *mut u32 = 0x0010_0000 as *mut u32;
 const MTIMECMP: *mut u32 = 0x0200_4000 as *mut u32;

@@ -2,12 +2,15 @@
 
 use core::convert::Infallible;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use embassy_executor::Spawner;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net::{
+    Config, ConfigV4, ConfigV6, Ipv4Cidr, Ipv6Cidr, Runner, Stack, StackResources, StaticConfigV4,
+    StaticConfigV6,
+};
 use static_cell::{ConstStaticCell, StaticCell};
 use wg_nal::rand_core::{Rng, TryCryptoRng, TryRng};
 use wg_nal::wg_core::Event;
@@ -19,8 +22,9 @@ use wg_nal::{
 use crate::board::{self, Card, print};
 use crate::flash::{self, Flash};
 
-/// The board's address on the Ethernet. A real one would ask for it by DHCP.
-const OUTSIDE: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 77, 0, 2), 24);
+/// The board's addresses on the Ethernet. A real one would ask for them.
+const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
 /// Without one, smoltcp keeps a datagram that has no route at the head of its socket's queue for
 /// ever: a reply to a spoofed call would end the tunnel.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -55,8 +59,15 @@ impl fmt::Display for Error {
     }
 }
 
-/// Starts everything, and returns the network inside the tunnel.
-pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error> {
+/// The board's two networks.
+#[derive(Clone, Copy)]
+pub(crate) struct Networks {
+    pub(crate) inside: Stack<'static>,
+    pub(crate) outside: Stack<'static>,
+}
+
+/// Starts everything, and returns the networks on both sides of the tunnel.
+pub(crate) fn start(spawner: Spawner) -> Result<(Networks, Handle), Error> {
     let text = flash::configuration().ok_or(Error::NoConfiguration)?;
     let port = wg_nal::wg_core::config::Config::parse(text)
         .map_err(|error| Error::Configuration(BeginError::Config(error)))?
@@ -66,7 +77,10 @@ pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error>
     let card = Card::start();
     static OUTSIDE_RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
     let resources = OUTSIDE_RESOURCES.init_with(StackResources::new);
-    let (outside, runner) = embassy_net::new(card, outside_config(), resources, rng.next_u64());
+    let mut addresses = Config::default();
+    addresses.ipv4 = outside_v4(OUTSIDE_V4);
+    addresses.ipv6 = outside_v6(OUTSIDE_V6);
+    let (outside, runner) = embassy_net::new(card, addresses, resources, rng.next_u64());
     spawner.spawn(run_outside(runner).expect("one of it"));
 
     static TUNNEL: ConstStaticCell<Resources<'static, 1, 4>> =
@@ -89,13 +103,30 @@ pub(crate) fn start(spawner: Spawner) -> Result<(Stack<'static>, Handle), Error>
     let (inside, runner) =
         embassy_net::new(interface, stack_config(config.addresses()), resources, seed);
     spawner.spawn(run_inside(runner).expect("one of it"));
-    Ok((inside, handle))
+    Ok((Networks { inside, outside }, handle))
 }
 
-fn outside_config() -> Config {
-    Config::ipv4_static(StaticConfigV4 {
-        address: Ipv4Cidr::new(OUTSIDE.0, OUTSIDE.1),
+/// Gives the board another address on the Ethernet. The tunnel is not told, and need not be.
+pub(crate) fn move_to(outside: Stack<'static>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => outside.set_config_v4(outside_v4(address)),
+        IpAddr::V6(address) => outside.set_config_v6(outside_v6(address)),
+    }
+    print(format_args!("moved to {address}\n"));
+}
+
+fn outside_v4(address: Ipv4Addr) -> ConfigV4 {
+    ConfigV4::Static(StaticConfigV4 {
+        address: Ipv4Cidr::new(address, 24),
         gateway: Some(GATEWAY),
+        dns_servers: Default::default(),
+    })
+}
+
+fn outside_v6(address: Ipv6Addr) -> ConfigV6 {
+    ConfigV6::Static(StaticConfigV6 {
+        address: Ipv6Cidr::new(address, 64),
+        gateway: None,
         dns_servers: Default::default(),
     })
 }

@@ -10,7 +10,7 @@ use core::panic::PanicInfo;
 use critical_section::Mutex;
 use xtensa_emulator::Console;
 
-pub(crate) use card::Card;
+pub(crate) use card::{Card, frames};
 
 /// Cycles in a microsecond.
 const CCOUNT_MHZ: u32 = 10;

@@ -1,58 +1,89 @@
 //! What the boards are held to, each on a tunnel of its own to the kernel.
 
+mod data;
+mod load;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use getrandom::{SysRng, rand_core::UnwrapErr};
-use wg_core::{PresharedKey, PrivateKey};
+use anyhow::{Result, bail, ensure};
 
-use super::{BOARD_MAC, Firmware, World};
-use crate::interop::{KERNEL_INNER, KERNEL_PORT, MTU, OUR_INNER, OUR_OUTER, OUR_PORT, Tunnel};
-use crate::lan::{Datagram, Faults, Inner, emit};
-use crate::peer::{Driver, FileClock, Peer, PeerConfig, Underlay};
+use super::world::Status;
+use super::{Firmware, World};
+use crate::interop::{OUR_INNER, OUR_PORT, OURS_ELSEWHERE, Tunnel, V4, V6};
 
 /// A behaviour of a board. What a run measured is returned to be shown.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) proves: &'static str,
-    pub(super) run: fn(&mut World, &Firmware) -> Result<String>,
-    /// Takes over a minute.
-    pub(super) slow: bool,
+    pub(super) run: fn(&mut World, &Firmware, Size) -> Result<String>,
+    /// Mostly waits, for minutes: beside the others, with a board and a kernel of its own.
+    pub(super) beside: bool,
+}
+
+/// How much of a case is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    Quick,
+    Whole,
+}
+
+impl Size {
+    fn of<T>(self, quick: T, whole: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::Whole => whole,
+        }
+    }
 }
 
 const fn case(
     name: &'static str,
     proves: &'static str,
-    run: fn(&mut World, &Firmware) -> Result<String>,
+    run: fn(&mut World, &Firmware, Size) -> Result<String>,
 ) -> Case {
-    Case { name, proves, run, slow: false }
-}
-
-const fn slow(case: Case) -> Case {
-    Case { slow: true, ..case }
+    Case { name, proves, run, beside: false }
 }
 
 pub(super) const CASES: &[Case] = &[
+    Case {
+        beside: true,
+        ..case("rekey.by_age", "a session is renewed after two minutes, in traffic", rekey)
+    },
     case("handshake.board_initiates", "the kernel answers the board's call", board_initiates),
     case("handshake.kernel_initiates", "the board answers the kernel's call", kernel_initiates),
-    case("data.bad_link", "2000 packets each way, some lost, doubled or overtaken", bad_link),
-    slow(case("data.long_bad_link", "10,000 packets each way over a bad link", long_bad_link)),
+    case("data.good_link", "10,000 packets each way, none lost in the board", data::good_link),
+    case("data.bad_link", "the same, with some lost, doubled or overtaken", data::bad_link),
     case("restart.board_reboots", "timestamps rise over power cuts without a clock", board_reboots),
+    case(
+        "restart.kernel_restarts_and_calls",
+        "a kernel without its sessions calls, and is answered at once",
+        kernel_restarts_and_calls,
+    ),
+    case(
+        "restart.kernel_restarts_and_is_silent",
+        "the board notices after 15 s of unanswered data, and calls",
+        kernel_restarts_and_is_silent,
+    ),
     case("roaming.kernel_moves", "the board follows the kernel to another port", kernel_moves),
+    case(
+        "roaming.board_moves",
+        "the kernel follows the board to another address, within the session",
+        |world, firmware, size| board_moves(world, firmware, size, V4),
+    ),
+    case(
+        "roaming.board_moves_v6",
+        "the same over IPv6, where the board first has to miss an answer",
+        |world, firmware, size| board_moves(world, firmware, size, V6),
+    ),
     case(
         "load.forged_initiations",
         "a flood of strangers' calls ends no tunnel",
-        forged_initiations,
+        load::forged_initiations,
     ),
-    case("link.pulled", "20 s without a cable, and the posts go on", |world, firmware| {
-        pulled(world, firmware, Duration::from_secs(20))
-    }),
-    slow(case("link.pulled_for_a_minute", "the same for a minute", |world, firmware| {
-        pulled(world, firmware, Duration::from_secs(60))
-    })),
-    slow(case("rekey.by_age", "the session is renewed after two minutes, in traffic", rekey)),
+    case("load.garbage", "nor do bursts of everything else", load::garbage),
+    case("link.pulled", "a minute without a cable, and the posts go on", pulled),
 ];
 
 /// A board on a busy machine boots within a second.
@@ -65,49 +96,39 @@ fn connect(world: &mut World, firmware: &Firmware, tunnel: &Tunnel) -> Result<()
     world.until_told(start, "status:", SOON).map(drop)
 }
 
-fn board_initiates(world: &mut World, firmware: &Firmware) -> Result<String> {
+/// The posts go on, from now.
+fn posts_go_on(world: &mut World, limit: Duration) -> Result<()> {
+    let start = world.told();
+    world.until_told(start, "posted: 200", limit).map(drop)
+}
+
+fn board_initiates(world: &mut World, firmware: &Firmware, _: Size) -> Result<String> {
     connect(world, firmware, &Tunnel::fresh())?;
     ensure!(world.posts()? > 0, "the kernel's server got nothing");
     Ok(String::new())
 }
 
-fn kernel_initiates(world: &mut World, firmware: &Firmware) -> Result<String> {
+fn kernel_initiates(world: &mut World, firmware: &Firmware, _: Size) -> Result<String> {
     world.set_up(firmware, &Tunnel::called_by_kernel())?;
     let start = world.told();
-    world.run(&format!("ping -c 5 -w 15 -i 1 {}", OUR_INNER[0]))?;
+    let ping = world.run(&format!("ping -q -c 5 -w 15 {}; true", OUR_INNER[0]))?;
+    let ping = data::Ping::parse(&ping)?;
+    let dropped = world.dropped_since(&Status::default())?;
+    // Those before the session wait for it in the kernel, and come all at once.
+    let lost = ping.lost();
+    ensure!(u64::from(lost) <= dropped.echoes(), "{lost} of 5 echoes lost, and only: {dropped}");
+    ensure!(lost < 5, "no echo came: {dropped}");
     world.until_told(start, "posted: 200", SOON)?;
-    Ok(String::new())
+    Ok(match lost {
+        0 => String::new(),
+        _ => format!("{lost} of 5 echoes lost: {dropped}"),
+    })
 }
 
-fn bad_link(world: &mut World, firmware: &Firmware) -> Result<String> {
-    ping_over_bad_link(world, firmware, 2000)
-}
-
-fn long_bad_link(world: &mut World, firmware: &Firmware) -> Result<String> {
-    ping_over_bad_link(world, firmware, 10_000)
-}
-
-fn ping_over_bad_link(world: &mut World, firmware: &Firmware, count: u32) -> Result<String> {
+fn board_reboots(world: &mut World, firmware: &Firmware, size: Size) -> Result<String> {
+    let times = size.of(3, 10);
     connect(world, firmware, &Tunnel::fresh())?;
-    world.switch.set_faults(Faults {
-        loss_percent: 2,
-        duplicate_percent: 2,
-        delay: Duration::from_millis(3),
-    });
-    world.switch.take_carried();
-    let ping = ping(world, count, 0.004)?;
-    let carried = world.switch.take_carried();
-    world.switch.set_faults(Faults::default());
-    ensure!(!ping.duplicates, "a packet that came twice on the wire came twice out of the tunnel");
-    ensure!(carried.overtaken > count / 20, "hardly a frame was overtaken: {carried:?}");
-    // Two crossings lose 4 of a hundred; more than twice that is not the link's doing.
-    ensure!(ping.lost < count * 9 / 100, "{} of {count} echoes were lost", ping.lost);
-    Ok(format!("{} of {count} echoes lost; {carried:?}", ping.lost))
-}
-
-fn board_reboots(world: &mut World, firmware: &Firmware) -> Result<String> {
-    connect(world, firmware, &Tunnel::fresh())?;
-    for _ in 0..3 {
+    for _ in 0..times {
         world.power_off();
         // A call within 20 ms of an accepted one is a flood.
         world.pass(Duration::from_millis(100))?;
@@ -116,142 +137,106 @@ fn board_reboots(world: &mut World, firmware: &Firmware) -> Result<String> {
         world.until_told(start, "posted: 200", SOON)?;
         world.until_told(start, "status:", SOON)?;
     }
-    Ok("3 reboots".into())
+    Ok(format!("{times} reboots"))
 }
 
-fn kernel_moves(world: &mut World, firmware: &Firmware) -> Result<String> {
+fn kernel_restarts_and_calls(world: &mut World, firmware: &Firmware, _: Size) -> Result<String> {
+    let tunnel = Tunnel { kernel_knows_our_endpoint: true, ..Tunnel::fresh() };
+    connect(world, firmware, &tunnel)?;
+    world.pass(Duration::from_millis(100))?;
+    world.set_up_kernel(&tunnel)?;
+    let restarted = Instant::now();
+    world.run(&format!("ping -c 1 -W 10 {}", OUR_INNER[0]))?;
+    let answered = restarted.elapsed();
+    ensure!(answered < Duration::from_secs(10), "the first echo took {answered:?}");
+    posts_go_on(world, SOON)?;
+    Ok(format!("answered in {:.1} s", answered.as_secs_f64()))
+}
+
+fn kernel_restarts_and_is_silent(
+    world: &mut World,
+    firmware: &Firmware,
+    _: Size,
+) -> Result<String> {
+    let tunnel = Tunnel::fresh();
+    connect(world, firmware, &tunnel)?;
+    world.set_up_kernel(&tunnel)?;
+    let (start, restarted) = (world.told(), Instant::now());
+    world.until_told(start, "session up", Duration::from_secs(60))?;
+    let noticed = restarted.elapsed();
+    // 10 + 5 s after the first packet that went unanswered.
+    ensure!(noticed > Duration::from_secs(14), "called after only {noticed:?}");
+    posts_go_on(world, SOON)?;
+    Ok(format!("called after {:.1} s", noticed.as_secs_f64()))
+}
+
+fn kernel_moves(world: &mut World, firmware: &Firmware, _: Size) -> Result<String> {
     connect(world, firmware, &Tunnel::fresh())?;
     let start = world.told();
     world.run("wg set wg0 listen-port 51821")?;
     world.run(&format!("ping -c 3 -w 10 {}", OUR_INNER[0]))?;
     world.until_told(start, "at 10.77.0.1:51821", SOON)?;
-    let start = world.told();
-    world.until_told(start, "posted: 200", SOON)?;
+    posts_go_on(world, SOON)?;
     Ok(String::new())
 }
 
-fn pulled(world: &mut World, firmware: &Firmware, time: Duration) -> Result<String> {
+fn board_moves(world: &mut World, firmware: &Firmware, _: Size, family: usize) -> Result<String> {
+    connect(world, firmware, &Tunnel { outside: family, ..Tunnel::fresh() })?;
+    let handshake = world.run("wg show wg0 latest-handshakes")?;
+    let elsewhere = OURS_ELSEWHERE[family];
+    let start = world.told();
+    world.move_board(elsewhere)?;
+    world.until_told(start, &format!("moved to {elsewhere}"), SOON)?;
+    let (start, moved) = (world.told(), Instant::now());
+    let endpoint = SocketAddr::new(elsewhere, OUR_PORT).to_string();
+    while !world.run("wg show wg0 endpoints")?.trim().ends_with(&endpoint) {
+        ensure!(moved.elapsed() < Duration::from_secs(60), "the kernel does not follow");
+        world.pass(Duration::from_millis(100))?;
+    }
+    let followed = moved.elapsed();
+    world.until_told(start, "posted: 200", SOON)?;
+    let is_new = world.run("wg show wg0 latest-handshakes")? != handshake;
+    ensure!(family == V6 || !is_new, "it took another handshake");
+    Ok(format!(
+        "followed after {:.1} s, {} handshake",
+        followed.as_secs_f64(),
+        if is_new { "by a" } else { "without a" }
+    ))
+}
+
+fn pulled(world: &mut World, firmware: &Firmware, size: Size) -> Result<String> {
     connect(world, firmware, &Tunnel::fresh())?;
     world.switch.set_pulled(world.board_port, true);
-    world.pass(time)?;
+    world.pass(Duration::from_secs(size.of(10, 60)))?;
     world.switch.set_pulled(world.board_port, false);
-    let (start, back) = (world.told(), Instant::now());
-    world.until_told(start, "posted: 200", Duration::from_secs(60))?;
+    let back = Instant::now();
+    posts_go_on(world, Duration::from_secs(60))?;
     Ok(format!("posts go on {:.1} s after the cable is back", back.elapsed().as_secs_f64()))
 }
 
-fn rekey(world: &mut World, firmware: &Firmware) -> Result<String> {
+fn rekey(world: &mut World, firmware: &Firmware, size: Size) -> Result<String> {
     connect(world, firmware, &Tunnel::fresh())?;
-    let first = world.run("wg show wg0 latest-handshakes")?;
     let start = world.told();
-    let began = Instant::now();
-    while world.run("wg show wg0 latest-handshakes")? == first {
-        world.pass(Duration::from_secs(1))?;
-        ensure!(began.elapsed() < Duration::from_secs(140), "no second handshake");
+    let mut times = Vec::new();
+    for _ in 0..size.of(1, 2) {
+        let began = Instant::now();
+        let before = world.run("wg show wg0 latest-handshakes")?;
+        while world.run("wg show wg0 latest-handshakes")? == before {
+            world.pass(Duration::from_secs(1))?;
+            ensure!(began.elapsed() < Duration::from_secs(150), "no other handshake");
+        }
+        let renewed = began.elapsed();
+        // The kernel tells whole seconds, and is asked once in one.
+        if renewed < Duration::from_secs(110) {
+            let kernel = world.run("dmesg | grep wireguard: | tail -20")?;
+            let board = world.since(start).join("\n");
+            bail!(
+                "after {renewed:?} already; the board said:\n{board}\nthe kernel said:\n{kernel}"
+            );
+        }
+        times.push(format!("{:.0} s", renewed.as_secs_f64()));
     }
     let failed = world.since(start).iter().filter(|line| line.starts_with("not posted")).count();
     ensure!(failed == 0, "{failed} posts failed");
-    Ok(format!("renewed after {:.0} s", began.elapsed().as_secs_f64()))
-}
-
-/// How many copies of a stranger's call come, in how long.
-const FORGED: u32 = 2000;
-const FLOOD: Duration = Duration::from_secs(10);
-
-fn forged_initiations(world: &mut World, firmware: &Firmware) -> Result<String> {
-    let tunnel = Tunnel::fresh();
-    connect(world, firmware, &tunnel)?;
-    let forged = stranger_calls(&tunnel)?;
-    let ping = world.start(&format!("ping -q -c 200 -i 0.05 -w 20 {}; true", OUR_INNER[0]))?;
-    let began = Instant::now();
-    for number in 0..FORGED {
-        let mut datagram = forged.clone();
-        // From many places, so that no limit on one of them stops the flood.
-        let [high, low] = u16::try_from(number % 60_000)?.to_be_bytes();
-        datagram.from = SocketAddr::new([10, 77, high.wrapping_add(1), low].into(), 40_000);
-        let mut frame = emit(&datagram)?;
-        frame[..6].copy_from_slice(&BOARD_MAC);
-        world.switch.inject(world.board_port, frame);
-        while began.elapsed() < FLOOD * number / FORGED {
-            world.work()?;
-        }
-    }
-    let ping = Ping::parse(&world.join(ping, Duration::from_secs(60))?)?;
-    let start = world.told();
-    world.until_told(start, "posted: 200", SOON)?;
-    let status = world.until_told(start, "status:", SOON)?;
-    ensure!(ping.lost < 200, "nothing came through during the flood");
-    Ok(format!("{FORGED} calls in {FLOOD:?}, {} of 200 echoes lost; {status}", ping.lost))
-}
-
-/// A call to the board from somebody that it does not know.
-fn stranger_calls(tunnel: &Tunnel) -> Result<Datagram> {
-    #[derive(Default)]
-    struct Sent(Vec<Datagram>);
-    impl Underlay for Sent {
-        fn send(&mut self, datagram: &Datagram) -> Result<()> {
-            self.0.push(datagram.clone());
-            Ok(())
-        }
-        fn receive(&mut self) -> Result<Option<Datagram>> {
-            Ok(None)
-        }
-    }
-    let config = PeerConfig {
-        private_key: PrivateKey::generate(&mut UnwrapErr(SysRng)),
-        their_key: tunnel.our_key.public_key(),
-        preshared_key: PresharedKey::NONE,
-        local: SocketAddr::new([10, 77, 0, 9].into(), KERNEL_PORT),
-        remote: Some(SocketAddr::new(OUR_OUTER[0], OUR_PORT)),
-        allowed_ips: vec![KERNEL_INNER[0]],
-    };
-    let mut stranger =
-        Peer::new(Driver::Engine, &config, Inner::new(&[OUR_INNER[0]], MTU), FileClock::wall())?;
-    stranger.inner.ping(KERNEL_INNER[0], 1, 56)?;
-    let mut sent = Sent::default();
-    for _ in 0..3 {
-        stranger.step(&mut sent)?;
-    }
-    sent.0.pop().context("the stranger calls")
-}
-
-/// What the kernel's `ping` says in the end.
-struct Ping {
-    lost: u32,
-    duplicates: bool,
-}
-
-/// Lets the kernel ping the board.
-fn ping(world: &mut World, count: u32, interval: f64) -> Result<Ping> {
-    let limit = Duration::from_secs_f64(f64::from(count) * interval * 4.0) + SOON;
-    let script = format!("ping -q -c {count} -i {interval} -W 2 {}; true", OUR_INNER[0]);
-    let ping = world.start(&script)?;
-    Ping::parse(&world.join(ping, limit)?)
-}
-
-impl Ping {
-    fn parse(said: &str) -> Result<Self> {
-        let line = said.lines().find(|line| line.contains("packets transmitted"));
-        let line = line.with_context(|| format!("ping said {said:?}"))?;
-        let mut numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|w| w.parse().ok());
-        let (sent, received): (u32, u32) =
-            numbers.next().zip(numbers.next()).with_context(|| format!("ping said {line:?}"))?;
-        Ok(Self { lost: sent.saturating_sub(received), duplicates: line.contains("duplicates") })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_ping_is_understood() {
-        let said = "\n--- 10.9.0.2 ping statistics ---\n\
-            2000 packets transmitted, 1920 packets received, 4% packet loss\n";
-        let ping = Ping::parse(said).expect("the end of a ping");
-        assert_eq!((ping.lost, ping.duplicates), (80, false));
-        let said = "5 packets transmitted, 5 packets received, 2 duplicates, 0% packet loss";
-        assert!(Ping::parse(said).expect("the end of a ping").duplicates);
-        assert!(Ping::parse("ping: bad address").is_err());
-    }
+    Ok(format!("renewed after {}", times.join(" and ")))
 }

@@ -1,11 +1,13 @@
 //! A board and a Linux kernel on one Ethernet, driven together.
 
+use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use wg_core::PrivateKey;
 
 use super::{Board, Firmware, Flash};
@@ -42,6 +44,82 @@ pub(crate) struct World {
 #[derive(Clone, Copy)]
 pub(crate) struct Told(usize);
 
+/// What the board, its port and the kernel have counted since the tunnel was set up; the default
+/// is that very moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Status {
+    /// Frames that the board's emulator was given, and those that the board has seen.
+    handed: u32,
+    frames: u32,
+    /// Bytes that the board's engine has heard of the kernel, and sent to it.
+    heard_bytes: u64,
+    sent_bytes: u64,
+    overrun: u32,
+    displaced: u32,
+    unsent: u32,
+    /// The same bytes, as the kernel has counted them.
+    kernel_sent_bytes: u64,
+    kernel_heard_bytes: u64,
+}
+
+/// Where packets and datagrams were lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropped {
+    /// Bytes of datagrams on the way between the two engines, either way, since the tunnel was
+    /// set up. The next two tell where; the rest the switch lost, or the board's socket had no
+    /// room for. May be a few too many: the board counts first, and then the kernel.
+    missing_bytes: u64,
+    /// Frames that the board's card had no room for. May be a few too many: those that it had
+    /// not yet seen.
+    at_card: u32,
+    /// Datagrams that the stack outside the tunnel did not take.
+    unsent: u32,
+    /// Packets for which the stack in the tunnel was not fast enough.
+    overrun: u32,
+    /// Packets whose room a newer one needed.
+    displaced: u32,
+}
+
+/// A datagram with an echo of 56 bytes: an IPv4 packet of 84, padded.
+const ECHO: u64 = 32 + 96;
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes missing ({} frames at the card, {} unsent), {} overrun, {} displaced",
+            self.missing_bytes, self.at_card, self.unsent, self.overrun, self.displaced
+        )
+    }
+}
+
+impl Dropped {
+    /// How many echoes that explains at most.
+    pub(crate) fn echoes(&self) -> u64 {
+        self.missing_bytes.div_ceil(ECHO) + u64::from(self.overrun) + u64::from(self.displaced)
+    }
+}
+
+impl Status {
+    /// From a board's line.
+    fn parse(line: &str) -> Result<Self> {
+        let count = |name: &str| -> Result<u32> {
+            let mut fields = line.split(", ");
+            let said = fields.find_map(|field| field.strip_prefix(name)?.trim().parse().ok());
+            said.with_context(|| format!("no {name} in {line:?}"))
+        };
+        Ok(Self {
+            frames: count("frames")?,
+            heard_bytes: count("in")?.into(),
+            sent_bytes: count("out")?.into(),
+            overrun: count("overrun")?,
+            displaced: count("displaced")?,
+            unsent: count("unsent")?,
+            ..Self::default()
+        })
+    }
+}
+
 impl World {
     /// Boots the kernel; there is no board yet.
     pub(crate) fn new(image: &Image, name: &str, pcap: Option<&Path>) -> Result<Self> {
@@ -57,11 +135,54 @@ impl World {
 
     /// Sets the kernel's end up, and gives a board with an empty flash power.
     pub(crate) fn set_up(&mut self, firmware: &Firmware, tunnel: &Tunnel) -> Result<()> {
-        self.guest.run(&tunnel.kernel_script())?;
+        self.set_up_kernel(tunnel)?;
         self.guest.run(SERVER)?;
         let config = config(&tunnel.our_key, tunnel);
         self.flash = Some(Flash::new(firmware.kind, &self.name, &config)?);
         self.power_on(firmware)
+    }
+
+    /// Makes the kernel's end anew, with no memory of sessions.
+    pub(crate) fn set_up_kernel(&mut self, tunnel: &Tunnel) -> Result<()> {
+        self.guest.run(&tunnel.kernel_script()).map(drop)
+    }
+
+    /// Tells the board, through the tunnel, to take another address on the Ethernet.
+    pub(crate) fn move_board(&mut self, address: IpAddr) -> Result<()> {
+        // Not waited for: what answers it comes from there.
+        let script = format!("echo {address} | nc {} 7 >/dev/null 2>&1 &", OUR_INNER[0]);
+        self.run(&script).map(drop)
+    }
+
+    /// What has been counted by the board's next status.
+    pub(crate) fn status(&mut self) -> Result<Status> {
+        let start = self.told();
+        let line = self.until_told(start, "status:", Duration::from_secs(60))?;
+        let handed = self.switch.handed(self.board_port);
+        let transfer = self.run("wg show wg0 transfer")?;
+        let mut bytes = transfer.split_whitespace().skip(1).map(str::parse);
+        let (Some(Ok(kernel_heard_bytes)), Some(Ok(kernel_sent_bytes))) =
+            (bytes.next(), bytes.next())
+        else {
+            bail!("`wg show wg0 transfer` says {transfer:?}");
+        };
+        let board = Status::parse(&line)?;
+        Ok(Status { handed, kernel_heard_bytes, kernel_sent_bytes, ..board })
+    }
+
+    /// What was lost since a status. To be asked when it is quiet: what is on its way counts as
+    /// lost.
+    pub(crate) fn dropped_since(&mut self, old: &Status) -> Result<Dropped> {
+        let new = self.status()?;
+        let to_board = new.kernel_sent_bytes.saturating_sub(new.heard_bytes);
+        let to_kernel = new.sent_bytes.saturating_sub(new.kernel_heard_bytes);
+        Ok(Dropped {
+            missing_bytes: to_board + to_kernel,
+            at_card: (new.handed - old.handed).saturating_sub(new.frames - old.frames),
+            unsent: new.unsent - old.unsent,
+            overrun: new.overrun - old.overrun,
+            displaced: new.displaced - old.displaced,
+        })
     }
 
     /// Gives the board power, with the flash that it had.
@@ -197,4 +318,19 @@ fn config(key: &PrivateKey, tunnel: &Tunnel) -> String {
         tunnel.kernel_key_at_ours,
         KERNEL_INNER[0],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_understood() {
+        let line = "status: stack 9468 of 65536, in 1, out 2, UnknownPeer 4, frames 99, \
+            overrun 1, displaced 0, unsent 935";
+        let status = Status::parse(line).expect("a status");
+        assert_eq!((status.frames, status.heard_bytes, status.sent_bytes), (99, 1, 2));
+        assert_eq!((status.overrun, status.displaced, status.unsent), (1, 0, 935));
+        assert!(Status::parse("status: stack 9468 of 65536").is_err());
+    }
 }

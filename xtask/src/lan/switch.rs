@@ -33,6 +33,8 @@ type Queued = (u64, Port, Vec<u8>);
 pub(crate) struct Switch {
     ports: Vec<Cable>,
     pulled: Vec<bool>,
+    /// How many frames the emulator on each has been given.
+    handed: Vec<u32>,
     faults: Faults,
     chance: fastrand::Rng,
     /// When each is due, and what.
@@ -48,6 +50,7 @@ impl Switch {
         Self {
             ports: Vec::new(),
             pulled: Vec::new(),
+            handed: Vec::new(),
             faults: Faults::default(),
             chance: fastrand::Rng::with_seed(1),
             queue: VecDeque::new(),
@@ -61,17 +64,24 @@ impl Switch {
     pub(crate) fn plug_in(&mut self, cable: Cable) -> Port {
         self.ports.push(cable);
         self.pulled.push(false);
+        self.handed.push(0);
         Port(self.ports.len() - 1)
     }
 
     /// Puts another cable where one was: its emulator is gone.
     pub(crate) fn replace(&mut self, port: Port, cable: Cable) {
         self.ports[port.0] = cable;
+        self.handed[port.0] = 0;
         self.queue.retain(|(_, (_, to, _))| *to != port);
     }
 
     pub(crate) fn cable(&self, port: Port) -> &Cable {
         &self.ports[port.0]
+    }
+
+    /// How many frames the emulator on a port has been given since it was plugged in.
+    pub(crate) fn handed(&self, port: Port) -> u32 {
+        self.handed[port.0]
     }
 
     /// Pulls a port's cable, or puts it back.
@@ -113,6 +123,7 @@ impl Switch {
                 self.carried.overrun += 1;
                 continue;
             }
+            self.handed[to.0] += 1;
             if number != u64::MAX {
                 self.carried.forwarded += 1;
                 self.carried.overtaken += u32::from(number < self.newest_out);

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
-use portable_atomic::{AtomicUsize, Ordering};
+use portable_atomic::{AtomicU32, AtomicUsize, Ordering};
 use static_cell::ConstStaticCell;
 use virtio_drivers::device::net::VirtIONetRaw;
 use virtio_drivers::transport::mmio::MmioTransport;
@@ -14,13 +14,13 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 use crate::executor;
 
 /// Frames that the card can hold in each direction.
-const FRAMES: usize = 16;
+const SLOTS: usize = 16;
 /// The card's own header and a frame without its checksum.
 const HEADER: usize = 12;
 const MTU: usize = 1514;
 
 type Buffer = [u8; HEADER + MTU];
-type Net = VirtIONetRaw<Memory, MmioTransport<'static>, FRAMES>;
+type Net = VirtIONetRaw<Memory, MmioTransport<'static>, SLOTS>;
 
 /// The network card of the board.
 pub(crate) struct Card {
@@ -31,8 +31,8 @@ pub(crate) struct Card {
 
 /// Buffers, and under which token and how much of each the device has.
 struct Lent {
-    buffers: &'static mut [Buffer; FRAMES],
-    tokens: [Option<(u16, usize)>; FRAMES],
+    buffers: &'static mut [Buffer; SLOTS],
+    tokens: [Option<(u16, usize)>; SLOTS],
 }
 
 impl Lent {
@@ -49,11 +49,11 @@ impl Lent {
 impl Card {
     /// Starts the card. To be called once.
     pub(crate) fn start() -> Self {
-        static BUFFERS: ConstStaticCell<[[Buffer; FRAMES]; 2]> =
-            ConstStaticCell::new([[[0; HEADER + MTU]; FRAMES]; 2]);
+        static BUFFERS: ConstStaticCell<[[Buffer; SLOTS]; 2]> =
+            ConstStaticCell::new([[[0; HEADER + MTU]; SLOTS]; 2]);
         let [receiving, sending] = BUFFERS.take();
         let net = VirtIONetRaw::new(super::transport(super::CARD)).expect("the card starts");
-        let lent = |buffers| Lent { buffers, tokens: [None; FRAMES] };
+        let lent = |buffers| Lent { buffers, tokens: [None; SLOTS] };
         let mut card = Self { net, receiving: lent(receiving), sending: lent(sending) };
         card.lend();
         super::enable_interrupt(super::CARD);
@@ -84,6 +84,13 @@ impl Card {
     }
 }
 
+/// Frames that have come since the start, to be compared with what was sent to the board.
+pub(crate) fn frames() -> u32 {
+    FRAMES.load(Ordering::Relaxed)
+}
+
+static FRAMES: AtomicU32 = AtomicU32::new(0);
+
 impl Driver for Card {
     type RxToken<'a> = Received<'a>;
     type TxToken<'a> = Free<'a>;
@@ -95,6 +102,7 @@ impl Driver for Card {
             executor::on_device(cx.waker());
             return None;
         };
+        FRAMES.fetch_add(1, Ordering::Relaxed);
         let (index, _) = self.receiving.take_back(token);
         let buffer = &mut self.receiving.buffers[index];
         // SAFETY: this buffer was lent under this token.

@@ -1,9 +1,10 @@
 //! The network card: an OpenCores Ethernet MAC as an embassy-net driver.
 
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::sync::atomic::compiler_fence;
 use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use portable_atomic::{AtomicU32, Ordering};
 use static_cell::ConstStaticCell;
 
 use crate::executor;
@@ -15,6 +16,8 @@ const INT_MASK: usize = 0x08;
 const TX_BD_NUM: usize = 0x20;
 const MAC_ADDR0: usize = 0x40;
 const MAC_ADDR1: usize = 0x44;
+const HASH0: usize = 0x48;
+const HASH1: usize = 0x4c;
 /// Two words for each frame: length and flags, and where it is. Those to send come first.
 const DESCRIPTORS: usize = 0x400;
 
@@ -32,7 +35,7 @@ const PAD_AND_CHECK: u32 = 1 << 12 | 1 << 11;
 const BAD: u32 = 0x7f;
 
 /// Frames that the card can hold in each direction.
-const FRAMES: usize = 16;
+const SLOTS: usize = 16;
 const MTU: usize = 1514;
 /// Appended to every frame that comes.
 const CHECKSUM: usize = 4;
@@ -65,7 +68,7 @@ pub(crate) struct Card {
 
 /// Buffers and their descriptors, used in turn.
 struct Ring {
-    buffers: &'static mut [Buffer; FRAMES],
+    buffers: &'static mut [Buffer; SLOTS],
     /// The register of the first descriptor.
     descriptors: usize,
     next: usize,
@@ -82,35 +85,38 @@ impl Ring {
 
     /// Gives the next buffer to the card, with a length where it is to send.
     fn lend(&mut self, length: usize, flags: u32) {
-        let last = if self.next == FRAMES - 1 { LAST } else { 0 };
+        let last = if self.next == SLOTS - 1 { LAST } else { 0 };
         // The buffer is whole before the card has it.
         compiler_fence(Ordering::SeqCst);
         write(self.descriptor(), (length as u32) << 16 | LENT | INTERRUPT | last | flags);
-        self.next = (self.next + 1) % FRAMES;
+        self.next = (self.next + 1) % SLOTS;
     }
 }
 
 impl Card {
     /// Starts the card. To be called once.
     pub(crate) fn start() -> Self {
-        static BUFFERS: ConstStaticCell<[[Buffer; FRAMES]; 2]> =
-            ConstStaticCell::new([[[0; MTU + CHECKSUM + 2]; FRAMES]; 2]);
+        static BUFFERS: ConstStaticCell<[[Buffer; SLOTS]; 2]> =
+            ConstStaticCell::new([[[0; MTU + CHECKSUM + 2]; SLOTS]; 2]);
         let [sending, receiving] = BUFFERS.take();
         write(MODER, 0);
         let [a, b, c, d, e, f] = MAC;
         write(MAC_ADDR0, u32::from_be_bytes([c, d, e, f]));
         write(MAC_ADDR1, u32::from_be_bytes([0, 0, a, b]));
-        write(TX_BD_NUM, FRAMES as u32);
+        // Every multicast: whoever asks for a neighbour's IPv6 address calls by one.
+        write(HASH0, u32::MAX);
+        write(HASH1, u32::MAX);
+        write(TX_BD_NUM, SLOTS as u32);
         let ring = |buffers, first| Ring { buffers, descriptors: DESCRIPTORS + 8 * first, next: 0 };
-        let mut card = Self { sending: ring(sending, 0), receiving: ring(receiving, FRAMES) };
+        let mut card = Self { sending: ring(sending, 0), receiving: ring(receiving, SLOTS) };
         for ring in [&mut card.sending, &mut card.receiving] {
             for (index, buffer) in ring.buffers.iter_mut().enumerate() {
-                let last = if index == FRAMES - 1 { LAST } else { 0 };
+                let last = if index == SLOTS - 1 { LAST } else { 0 };
                 write(ring.descriptors + 8 * index, last);
                 write(ring.descriptors + 8 * index + 4, buffer.as_mut_ptr().addr() as u32);
             }
         }
-        for _ in 0..FRAMES {
+        for _ in 0..SLOTS {
             card.receiving.lend(0, 0);
         }
         acknowledge();
@@ -119,6 +125,13 @@ impl Card {
         card
     }
 }
+
+/// Frames that have come since the start, to be compared with what was sent to the board.
+pub(crate) fn frames() -> u32 {
+    FRAMES.load(Ordering::Relaxed)
+}
+
+static FRAMES: AtomicU32 = AtomicU32::new(0);
 
 impl Driver for Card {
     type RxToken<'a> = Received<'a>;
@@ -135,6 +148,7 @@ impl Driver for Card {
         }
         // The card wrote the frame before it gave the descriptor back.
         compiler_fence(Ordering::SeqCst);
+        FRAMES.fetch_add(1, Ordering::Relaxed);
         Some((Received { ring: &mut self.receiving }, Free { ring: &mut self.sending }))
     }
 
