@@ -18,6 +18,8 @@ impl embassy_net_driver::TxToken for TxToken<'_, '_> {
     }
 }
 
+/// embassy-net's feature `slaac` is to be left off: it asks every stack for a link address, which
+/// none has in a tunnel, and by its source (0.9.1) panics.
 impl<'d> Driver for Interface<'d> {
     type RxToken<'a>
         = RxToken<'a, 'd>
