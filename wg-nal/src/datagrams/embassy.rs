@@ -41,9 +41,9 @@ use super::{Datagrams, UnderlayError, largest_payload, reply_address};
 ///
 /// # Addresses that change
 ///
-/// Over IPv6, replies leave from the address that the peer wrote to, even when the stack has it
-/// no more: then the tunnel is silent until a handshake goes unanswered, some 17 s. Over IPv4 a
-/// stack has one address only, and the peer follows at once.
+/// Datagrams leave from the address that the stack chooses, not from the one that the peer wrote
+/// to: the stack does not tell whether it still has that one. So a peer follows at once when the
+/// address changes, in both families.
 ///
 /// # Which way datagrams go
 ///
@@ -231,10 +231,9 @@ impl Datagrams for EmbassyUdp<'_, '_> {
     }
 
     async fn send(&mut self, to: Endpoint, datagram: &[u8]) -> Result<(), Self::Error> {
-        // A stack has one IPv4 address at a time, and chooses it by itself. The one on which the
-        // peer was heard last may be gone: then nothing would come back for 15 s.
-        let local = to.local.filter(IpAddr::is_ipv6);
-        let to = Endpoint { local, ..to };
+        // The address on which the peer was heard last may be gone: then nothing would come back
+        // for 15 s.
+        let to = Endpoint { local: None, ..to };
         let metadata = address(self.socket, self.ip_mtu, to, datagram.len())?;
         if self.seems_stuck() {
             // It may have had no turn in all that time, such as while the tunnel computed.
