@@ -79,6 +79,9 @@ impl Crypto {
 
 impl BenchEsp32 {
     pub(crate) fn run(&self) -> Result<()> {
+        // `--json` may write the same file anew.
+        let old = self.compare.as_deref();
+        let old = old.map(|file| anyhow::Ok((file, compare::read(file)?))).transpose()?;
         let numbers = match self.chip {
             None => emulator::measure(self.crypto)?,
             Some(chip) => {
@@ -104,8 +107,8 @@ impl BenchEsp32 {
             costs::write()?;
             readme::write(&numbers)?;
         }
-        match &self.compare {
-            Some(old) => compare::compare(old, &numbers.json()),
+        match old {
+            Some((file, before)) => compare::compare(file, &before, &numbers.json()),
             None => Ok(()),
         }
     }

@@ -8,12 +8,20 @@ use serde_json::{Map, Value};
 /// What counts as the same.
 const TOLERANCE: f64 = 0.01;
 
-/// Fails when a number is greater than it was, missing, or new.
-pub(super) fn compare(old: &Path, new: &Map<String, Value>) -> Result<()> {
+/// The numbers in a file that `--json` wrote.
+pub(super) fn read(old: &Path) -> Result<Map<String, Value>> {
     let text = std::fs::read(old).with_context(|| format!("cannot read {}", old.display()))?;
-    let before: Map<String, Value> = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is not an object of numbers", old.display()))?;
-    let changes = changes(&before, new);
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not an object of numbers", old.display()))
+}
+
+/// Fails when a number is greater than it was in `old`, missing, or new.
+pub(super) fn compare(
+    old: &Path,
+    before: &Map<String, Value>,
+    new: &Map<String, Value>,
+) -> Result<()> {
+    let changes = changes(before, new);
     for line in &changes.better {
         println!("better: {line}");
     }
