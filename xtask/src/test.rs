@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change is done.
 
 mod steps;
+mod unpacked;
 
 use core::time::Duration;
 use std::io::Read;
@@ -63,6 +64,7 @@ impl Test {
             setup::install_oldest_rust();
         }
         setup::require(setup::ALL)?;
+        unpacked::forget()?;
         let steps: Vec<_> = steps::all()?.into_iter().filter(is_wanted).collect();
         if steps.is_empty() {
             bail!("no step is named so: see `cargo xtask test --list`");

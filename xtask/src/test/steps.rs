@@ -37,8 +37,7 @@ const OLDEST_RUST_BUILDS: &[(&str, &str)] =
     &[("wg-nal", "embedded-nal,embedded-nal-async,edge-nal,smoltcp,sntp,std,log,defmt")];
 
 /// The cases of `interop` in which what is around the engine has a part. Through a bad link it is not
-/// asked for: of 44 streams two stalled, both beside builds, which
-/// nobody traced.
+/// asked for: of 44 streams two stalled, both beside builds, which nobody traced.
 const IDF_CASES: &[&str] = &[
     "handshake.",
     "data.ipv",

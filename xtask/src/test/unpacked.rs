@@ -1,0 +1,30 @@
+//! What cargo remembers of packages that were never published.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// Forgets our packages as `cargo package` unpacked them before: cargo tells them apart by name
+/// and version alone, and would check that one builds with what another was last time.
+pub(super) fn forget() -> Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let sources = home.context("no home directory")?.join("registry/src");
+    let Ok(registries) = sources.read_dir() else { return Ok(()) };
+    for registry in registries {
+        let registry = registry?;
+        // A registry that is a folder of this machine has no name before the hash.
+        if !registry.file_name().to_string_lossy().starts_with('-') {
+            continue;
+        }
+        for package in registry.path().read_dir()? {
+            let package = package?;
+            if package.file_name().to_string_lossy().starts_with("wg-") {
+                let path = package.path();
+                std::fs::remove_dir_all(&path)
+                    .with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
