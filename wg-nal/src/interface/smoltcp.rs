@@ -20,8 +20,8 @@ impl phy::TxToken for TxToken<'_, '_> {
 /// The stack's own time is not looked at: whoever drives the tunnel knows the time.
 ///
 /// TCP of smoltcp 0.12 nearly stalls where datagrams are lost, whatever carries it: its timer of
-/// retransmission is not restarted, and backs off too far. smoltcp 0.13, which embassy-net has,
-/// mends that; smoltcp-nal has not taken it yet.
+/// retransmission is not restarted. smoltcp 0.13, which embassy-net has, restarts it, but doubles it
+/// for each fast retransmission, up to a minute; smoltcp-nal has not taken it yet.
 impl<'d> Device for Interface<'d> {
     type RxToken<'a>
         = RxToken<'a, 'd>

@@ -36,8 +36,8 @@ const MIXES: &[(&str, &[&str])] = &[(
 const OLDEST_RUST_BUILDS: &[(&str, &str)] =
     &[("wg-nal", "embedded-nal,embedded-nal-async,edge-nal,smoltcp,sntp,std,log,defmt")];
 
-/// The cases of `interop` in which what is around the engine has a part. Through a bad link it is not
-/// asked for: of 44 streams two stalled, both beside builds, which nobody traced.
+/// The cases of `interop` in which what is around the engine has a part. A stream through a
+/// bad link may wait for a minute, and the other drivers' cases have it.
 const IDF_CASES: &[&str] = &[
     "handshake.",
     "data.ipv",
