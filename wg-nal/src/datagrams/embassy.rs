@@ -133,7 +133,7 @@ impl<'s, 'd> EmbassyUdp<'s, 'd> {
     /// Whether the stack has not emptied the queue for as long as its first datagram may wait.
     fn seems_stuck(&mut self) -> bool {
         let waited = Instant::now().saturating_duration_since(self.queue.moved);
-        !has_sent_all(self.socket) && waited >= self.queue.patience
+        waited >= self.queue.patience && !has_sent_all(self.socket)
     }
 
     /// Makes way for a datagram, and tells whether it may be sent.

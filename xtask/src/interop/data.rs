@@ -34,9 +34,10 @@ pub(super) const CASES: &[Case] = &[
 
 const STREAM: usize = 10 << 20;
 
+const STREAM_LIMIT: Duration = Duration::from_secs(60);
 /// The host inside doubles its retransmission timer for each fast retransmission, too (smoltcp
 /// 0.13), up to a minute: one stream in twenty through a bad link waits for that.
-const STREAM_LIMIT: Duration = Duration::from_secs(300);
+const BAD_LINK_LIMIT: Duration = Duration::from_secs(300);
 
 fn ipv4_inside(scene: &mut Scene) -> Result<()> {
     scene.set_up(&Tunnel::fresh())?;
@@ -89,18 +90,18 @@ fn ping_sizes(scene: &mut Scene, family: usize, largest: usize) -> Result<()> {
 
 fn tcp_to_kernel(scene: &mut Scene) -> Result<()> {
     scene.set_up(&Tunnel::fresh())?;
-    send_stream(scene, V4, STREAM)
+    send_stream(scene, V4, STREAM, STREAM_LIMIT)
 }
 
 fn tcp_from_kernel(scene: &mut Scene) -> Result<()> {
     scene.set_up(&Tunnel::called_by_kernel())?;
-    receive_stream(scene, V4, STREAM)
+    receive_stream(scene, V4, STREAM, STREAM_LIMIT)
 }
 
 fn tcp_over_ipv6(scene: &mut Scene) -> Result<()> {
     scene.set_up(&Tunnel { outside: V6, ..Tunnel::fresh() })?;
-    send_stream(scene, V6, STREAM)?;
-    receive_stream(scene, V6, STREAM)
+    send_stream(scene, V6, STREAM, STREAM_LIMIT)?;
+    receive_stream(scene, V6, STREAM, STREAM_LIMIT)
 }
 
 fn tcp_through_a_bad_link(scene: &mut Scene) -> Result<()> {
@@ -110,18 +111,18 @@ fn tcp_through_a_bad_link(scene: &mut Scene) -> Result<()> {
         duplicate_percent: 5,
         delay: Duration::from_micros(500),
     });
-    send_stream(scene, V4, STREAM / 20)?;
-    receive_stream(scene, V4, STREAM / 20)
+    send_stream(scene, V4, STREAM / 20, BAD_LINK_LIMIT)?;
+    receive_stream(scene, V4, STREAM / 20, BAD_LINK_LIMIT)
 }
 
-fn send_stream(scene: &mut Scene, family: usize, length: usize) -> Result<()> {
+fn send_stream(scene: &mut Scene, family: usize, length: usize, limit: Duration) -> Result<()> {
     let port = 5001;
     let data: Vec<u8> = core::iter::repeat_with(|| fastrand::u8(..)).take(length).collect();
     let listening = scene.start(&format!("nc -l -p {port} | sha256sum"))?;
     scene.run(&listens_on(port))?;
     let socket = scene.peer().inner.connect(SocketAddr::new(KERNEL_INNER[family], port))?;
     let mut sent = 0;
-    scene.until("a TCP stream to the kernel", STREAM_LIMIT, |scene| {
+    scene.until("a TCP stream to the kernel", limit, |scene| {
         let socket = scene.peer().inner.tcp(socket);
         if socket.can_send() {
             sent += socket.send_slice(&data[sent..])?;
@@ -131,13 +132,13 @@ fn send_stream(scene: &mut Scene, family: usize, length: usize) -> Result<()> {
         }
         Ok(sent == length)
     })?;
-    let theirs = scene.join(listening, STREAM_LIMIT)?;
+    let theirs = scene.join(listening, limit)?;
     let ours = format!("{:x}", Sha256::digest(&data));
     ensure!(theirs.starts_with(&ours), "we sent {ours}, the kernel got {theirs}");
     Ok(())
 }
 
-fn receive_stream(scene: &mut Scene, family: usize, length: usize) -> Result<()> {
+fn receive_stream(scene: &mut Scene, family: usize, length: usize, limit: Duration) -> Result<()> {
     let port = 5002;
     scene.run(&format!("dd if=/dev/urandom of=/tmp/stream bs=4096 count={}", length / 4096))?;
     let theirs = scene.run("sha256sum < /tmp/stream")?;
@@ -146,7 +147,7 @@ fn receive_stream(scene: &mut Scene, family: usize, length: usize) -> Result<()>
     let mut hash = Sha256::new();
     let mut received = 0;
     let whole = length / 4096 * 4096;
-    scene.until("a TCP stream from the kernel", STREAM_LIMIT, |scene| {
+    scene.until("a TCP stream from the kernel", limit, |scene| {
         let socket = scene.peer().inner.tcp(socket);
         while socket.can_recv() {
             received += socket.recv(|bytes| {
