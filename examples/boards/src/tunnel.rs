@@ -25,8 +25,8 @@ use crate::flash::{self, Flash};
 /// The board's addresses on the Ethernet. A real one would ask for them.
 const OUTSIDE_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
-/// A datagram that has no route stays at the head of smoltcp's queue until `EmbassyUdp` clears it: with
-/// a gateway no reply to a spoofed call is one.
+/// A datagram that has no route stays at the head of smoltcp's queue until `EmbassyUdp` clears it:
+/// with a gateway no reply to a spoofed call is one.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 pub(crate) type Handle = wg_nal::Handle<'static, EmbassyTime>;

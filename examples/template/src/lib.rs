@@ -63,8 +63,8 @@ pub struct Board<U, D, R, S> {
 /// Runs the tunnel that `text` describes, a wg-quick file, and `application` over a stack in it,
 /// until that ends.
 ///
-/// Everything is in the future: a `static` of an executor's task, 20 KB on a 32-bit chip and the
-/// application.
+/// Everything is in the future, `Resources` and the application included: a `static` of an
+/// executor's task.
 ///
 /// # Errors
 /// See [`Error`]; none comes later than at the start.

@@ -228,16 +228,21 @@ fn embassy_net_is_never_given_addresses_of_two_families() {
     });
 }
 
-/// A stack of embassy-net sends in order, and asks for a link address as long as there is none.
-#[test]
-fn embassy_net_waits_two_seconds_for_a_neighbour_that_does_not_answer() {
+/// Runs `test` with two sockets on one Ethernet.
+fn between_neighbours(test: impl AsyncFnOnce(EmbassyUdp<'_, '_>, EmbassyUdp<'_, '_>)) {
     over_two_ethernets(async |one, two| {
         let (mut m1, mut m2) = (Memory::new(), Memory::new());
         let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
         alice.bind(PORT).unwrap();
         bob.bind(PORT).unwrap();
-        let mut alice = EmbassyUdp::new(&mut alice, 1500);
-        let mut bob = EmbassyUdp::new(&mut bob, 1500);
+        test(EmbassyUdp::new(&mut alice, 1500), EmbassyUdp::new(&mut bob, 1500)).await;
+    });
+}
+
+/// A stack of embassy-net sends in order, and asks for a link address as long as there is none.
+#[test]
+fn embassy_net_waits_two_seconds_for_a_neighbour_that_does_not_answer() {
+    between_neighbours(async |mut alice, mut bob| {
         let to = |remote| Endpoint { remote, local: None };
         for (round, nobody) in [v4(99), "192.0.2.1:1".parse().unwrap(), v6(99)].iter().enumerate() {
             let honest = vec![7; 10 + round];
@@ -264,13 +269,7 @@ fn embassy_net_waits_two_seconds_for_a_neighbour_that_does_not_answer() {
 /// Else whoever knows the board's public key makes it answer addresses where nobody is.
 #[test]
 fn embassy_net_lets_no_cookie_reply_hold_back_honest_datagrams() {
-    over_two_ethernets(async |one, two| {
-        let (mut m1, mut m2) = (Memory::new(), Memory::new());
-        let (mut alice, mut bob) = (m1.socket(one), m2.socket(two));
-        alice.bind(PORT).unwrap();
-        bob.bind(PORT).unwrap();
-        let mut alice = EmbassyUdp::new(&mut alice, 1500);
-        let mut bob = EmbassyUdp::new(&mut bob, 1500);
+    between_neighbours(async |mut alice, mut bob| {
         let to = |remote| Endpoint { remote, local: None };
         let cookie_reply = [[3].as_slice(), &[0; 63]].concat();
         alice.send(to(v4(2)), b"where somebody is").await.unwrap();
