@@ -13,7 +13,7 @@ pub(crate) fn seal(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], buf: &mut [u8]) 
         buf.fill(0);
         return [0; 16];
     }
-    let (mut cipher, mac) = begin(key, nonce);
+    let (cipher, mac) = &mut begin(key, nonce);
     cipher.apply(buf);
     authenticate(mac, aad, buf)
 }
@@ -29,7 +29,7 @@ pub(crate) fn open(
     if !is_numbered(buf) {
         return Err(Forged);
     }
-    let (mut cipher, mac) = begin(key, nonce);
+    let (cipher, mac) = &mut begin(key, nonce);
     let is_genuine = authenticate(mac, aad, buf).as_slice().ct_eq(tag);
     if !bool::from(is_genuine) {
         return Err(Forged);
@@ -68,15 +68,12 @@ fn begin(key: &[u8; 32], nonce: [u8; 12]) -> (ChaCha20, Poly1305) {
     (cipher, mac)
 }
 
-fn authenticate(mut mac: Poly1305, aad: &[u8], ciphertext: &[u8]) -> [u8; 16] {
+fn authenticate(mac: &mut Poly1305, aad: &[u8], ciphertext: &[u8]) -> [u8; 16] {
     mac.update_padded(aad);
     mac.update_padded(ciphertext);
-    let mut lengths = [0; 16];
-    let lengths_of = [aad.len() as u64, ciphertext.len() as u64];
-    for (to, len) in lengths.as_chunks_mut().0.iter_mut().zip(lengths_of) {
-        *to = len.to_le_bytes();
-    }
-    mac.update_padded(&lengths);
+    let [aad, ciphertext] = [aad, ciphertext].map(|part| part.len() as u64);
+    let lengths = [aad as u32, (aad >> 32) as u32, ciphertext as u32, (ciphertext >> 32) as u32];
+    mac.update(&[lengths.map(u32::to_le)]);
     mac.finish()
 }
 
