@@ -1,7 +1,7 @@
 //! Known answers for every primitive, from the documents that define them.
 
 use crate::WrongAnswer;
-use crate::primitives::{crypto, halves};
+use crate::primitives::{crypto, portable};
 
 pub(crate) fn check() -> Result<(), WrongAnswer> {
     let right = |right: bool, name| if right { Ok(()) } else { Err(WrongAnswer(name)) };
@@ -30,7 +30,7 @@ const SUNSCREEN: &[u8; 114] = b"Ladies and Gentlemen of the class of '99: \
 fn chacha20() -> bool {
     let key = core::array::from_fn(|at| at as u8);
     let mut text = *SUNSCREEN;
-    halves::chacha20(&key, &hex("000000000000004a00000000"), 1, &mut text);
+    portable::chacha20(&key, &hex("000000000000004a00000000"), 1, &mut text);
     text == hex(concat!(
         "6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c20a27afccfd9fae0b",
         "f91b65c5524733ab8f593dabcd62b3571639d624e65152ab8f530c359f0861d8",
@@ -41,7 +41,7 @@ fn chacha20() -> bool {
 
 fn poly1305() -> bool {
     let key = hex("85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b");
-    halves::poly1305(&key, b"Cryptographic Forum Research Group")
+    portable::poly1305(&key, b"Cryptographic Forum Research Group")
         == hex("a8061dc1305136c6c22b8baf0c0127a9")
 }
 

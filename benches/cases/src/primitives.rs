@@ -14,8 +14,13 @@ mod source {
 
 pub(crate) use source::crypto;
 
+#[cfg(not(feature = "word32"))]
+use self::portable as halves;
+#[cfg(feature = "word32")]
+use crate::word32::halves;
+
 /// The halves of the portable AEAD.
-pub(crate) mod halves {
+pub(crate) mod portable {
     use chacha20::ChaCha20;
     use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
     use poly1305::Poly1305;

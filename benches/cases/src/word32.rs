@@ -11,7 +11,7 @@ use wg_core::rand_core::TryRng;
 use crate::CycleCounter;
 use crate::engine::{Memory, Seeded};
 use crate::measure::called;
-use crate::primitives::{crypto, halves};
+use crate::primitives::{crypto, portable};
 
 // The parts, which only a parent module reaches.
 #[path = "../../../wg-core/src/crypto/word32/chacha20.rs"]
@@ -24,6 +24,31 @@ mod poly1305;
 use chacha20::{Block, ChaCha20};
 use field::Field;
 use poly1305::Poly1305;
+
+/// The halves of the AEAD.
+pub(crate) mod halves {
+    use super::{Block, ChaCha20, Poly1305};
+
+    /// Encrypts from the block with this number on.
+    pub(crate) fn chacha20(key: &[u8; 32], nonce: &[u8; 12], block: u32, buf: &mut [u8]) {
+        let [mut n0, mut n1, mut n2] = [0; 3];
+        for (to, bytes) in [&mut n0, &mut n1, &mut n2].into_iter().zip(nonce.as_chunks().0) {
+            *to = u32::from_le_bytes(*bytes);
+        }
+        ChaCha20::new(key, [block, n0, n1, n2]).apply(buf);
+    }
+
+    /// The tag of a message, and zeros up to a multiple of 16 bytes.
+    pub(crate) fn poly1305(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
+        let mut block = Block([0; 16]);
+        for (to, bytes) in block.0.iter_mut().zip(key.as_chunks().0) {
+            *to = u32::from_ne_bytes(*bytes);
+        }
+        let mut mac = Poly1305::new(&block);
+        mac.update_padded(message);
+        mac.finish()
+    }
+}
 
 /// How often a function runs that is no whole X25519.
 const RUNS: usize = 10_000;
@@ -291,5 +316,5 @@ fn branching(counter: &impl CycleCounter, secrets: &mut Secrets, report: &mut im
 /// A function, so that its branches can be found in the assembly.
 #[inline(never)]
 fn portable_poly1305(key: &[u8; 32], message: &[u8; 32]) -> [u8; 16] {
-    halves::poly1305(key, message)
+    portable::poly1305(key, message)
 }
