@@ -134,22 +134,33 @@ impl Field {
         // 2^255 is 19.
         let [w1, w2, w3, w4, w5] = [19 * g1, 19 * g2, 19 * g3, 19 * g4, 19 * g5];
         let [w6, w7, w8, w9] = [19 * g6, 19 * g7, 19 * g8, 19 * g9];
-        // Two odd places make one that is twice as high as where their product is added.
-        let [d1, d3, d5, d7] = [2 * g1, 2 * g3, 2 * g5, 2 * g7];
-        let [v1, v3, v5, v7, v9] = [2 * w1, 2 * w3, 2 * w5, 2 * w7, 2 * w9];
+        // In memory, for `Column::of_10`, and times 2, as two odd places make one that is twice as
+        // high as where their product is added.
+        let mut factors = (
+            [g0, g1, g2, g3, g4, g5, g6, g7, g8, g9],
+            [w2, w3, w4, w5, w6, w7, w8, w9],
+            [2 * g1, 2 * g3, 2 * g5, 2 * g7],
+            [2 * w1, 2 * w3, 2 * w5, 2 * w7, 2 * w9],
+        );
+        black_box(&mut factors);
+        let (g, w, [d1, d3, d5, d7], [v1, v3, v5, v7, v9]) = &factors;
+        let [g0, g1, g2, g3, g4, g5, g6, g7, g8, g9] = g;
+        let [w2, w3, w4, w5, w6, w7, w8, w9] = w;
+        let Self(h) = black_box(self);
+        let [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9] = h;
         let f = &a.0;
-        self.0 = carried::<28>([
-            Column::of::<28, 10>(f, [g0, v9, w8, v7, w6, v5, w4, v3, w2, v1]),
-            Column::of::<28, 10>(afresh(f), [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]),
-            Column::of::<28, 10>(afresh(f), [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]),
-            Column::of::<28, 10>(afresh(f), [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]),
-            Column::of::<28, 10>(afresh(f), [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]),
-            Column::of::<28, 10>(afresh(f), [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]),
-            Column::of::<28, 10>(afresh(f), [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]),
-            Column::of::<28, 10>(afresh(f), [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]),
-            Column::of::<28, 10>(afresh(f), [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]),
-            Column::of::<28, 10>(afresh(f), [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]),
-        ]);
+        let c = Column::ZERO;
+        let c = Column::<28>::of_10(f, [g0, v9, w8, v7, w6, v5, w4, v3, w2, v1]).even(c, h0);
+        let c = Column::<28>::of_10(f, [g1, g0, w9, w8, w7, w6, w5, w4, w3, w2]).odd(c, h1);
+        let c = Column::<28>::of_10(f, [g2, d1, g0, v9, w8, v7, w6, v5, w4, v3]).even(c, h2);
+        let c = Column::<28>::of_10(f, [g3, g2, g1, g0, w9, w8, w7, w6, w5, w4]).odd(c, h3);
+        let c = Column::<28>::of_10(f, [g4, d3, g2, d1, g0, v9, w8, v7, w6, v5]).even(c, h4);
+        let c = Column::<28>::of_10(f, [g5, g4, g3, g2, g1, g0, w9, w8, w7, w6]).odd(c, h5);
+        let c = Column::<28>::of_10(f, [g6, d5, g4, d3, g2, d1, g0, v9, w8, v7]).even(c, h6);
+        let c = Column::<28>::of_10(f, [g7, g6, g5, g4, g3, g2, g1, g0, w9, w8]).odd(c, h7);
+        let c = Column::<28>::of_10(f, [g8, d7, g6, d5, g4, d3, g2, d1, g0, v9]).even(c, h8);
+        let c = Column::<28>::of_10(f, [g9, g8, g7, g6, g5, g4, g3, g2, g1, g0]).odd(c, h9);
+        wrap(h, c.carry::<25>());
     }
 
     /// The carried square, `times` over: at least once.
@@ -166,22 +177,23 @@ impl Field {
     pub(super) fn set_square(&mut self, a: &Self) {
         let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = a.0;
         let [e0, e1, e2, e3, e4] = [2 * f0, 2 * f1, 2 * f2, 2 * f3, 2 * f4];
-        let [e5, e6, e7] = [2 * f5, 2 * f6, 2 * f7];
-        let [w6, w8] = [19 * f6, 19 * f8];
-        let [w5, w7, w9] = [19 * f5, 19 * f7, 19 * f9];
+        let [e5, e6, e7, e8] = [2 * f5, 2 * f6, 2 * f7, 2 * f8];
+        let [w5, w6, w7, w8, w9] = [19 * f5, 19 * f6, 19 * f7, 19 * f8, 19 * f9];
         let [v5, v7, v9] = [2 * w5, 2 * w7, 2 * w9];
-        self.0 = carried::<29>([
-            Column::of::<29, 6>(&[f0, e1, e2, e3, e4, f5], [f0, v9, w8, v7, w6, v5]),
-            Column::of::<29, 5>(&[e0, e2, e3, e4, e5], [f1, w9, w8, w7, w6]),
-            Column::of::<29, 6>(&[e0, e1, e3, e4, e5, f6], [f2, f1, v9, w8, v7, w6]),
-            Column::of::<29, 5>(&[e0, e1, e4, e5, e6], [f3, f2, w9, w8, w7]),
-            Column::of::<29, 6>(&[e0, e1, f2, e5, e6, f7], [f4, e3, f2, v9, w8, v7]),
-            Column::of::<29, 5>(&[e0, e1, e2, e6, e7], [f5, f4, f3, w9, w8]),
-            Column::of::<29, 6>(&[e0, e1, e2, f3, e7, f8], [f6, e5, f4, e3, v9, w8]),
-            Column::of::<29, 5>(&[e0, e1, e2, e3, 2 * f8], [f7, f6, f5, f4, w9]),
-            Column::of::<29, 6>(&[e0, e1, e2, e3, f4, f9], [f8, e7, f6, e5, f4, v9]),
-            Column::of::<29, 5>(&[e0, e1, e2, e3, e4], [f9, f8, f7, f6, f5]),
-        ]);
+        let Self(h) = self;
+        let [h0, h1, h2, h3, h4, h5, h6, h7, h8, h9] = h;
+        let c = Column::ZERO;
+        let c = Column::<29>::of_6([f0, e1, e2, e3, e4, f5], [f0, v9, w8, v7, w6, v5]).even(c, h0);
+        let c = Column::<29>::of_5([e0, e2, e3, e4, e5], [f1, w9, w8, w7, w6]).odd(c, h1);
+        let c = Column::<29>::of_6([e0, e1, e3, e4, e5, f6], [f2, f1, v9, w8, v7, w6]).even(c, h2);
+        let c = Column::<29>::of_5([e0, e1, e4, e5, e6], [f3, f2, w9, w8, w7]).odd(c, h3);
+        let c = Column::<29>::of_6([e0, e1, f2, e5, e6, f7], [f4, e3, f2, v9, w8, v7]).even(c, h4);
+        let c = Column::<29>::of_5([e0, e1, e2, e6, e7], [f5, f4, f3, w9, w8]).odd(c, h5);
+        let c = Column::<29>::of_6([e0, e1, e2, f3, e7, f8], [f6, e5, f4, e3, v9, w8]).even(c, h6);
+        let c = Column::<29>::of_5([e0, e1, e2, e3, e8], [f7, f6, f5, f4, w9]).odd(c, h7);
+        let c = Column::<29>::of_6([e0, e1, e2, e3, f4, f9], [f8, e7, f6, e5, f4, v9]).even(c, h8);
+        let c = Column::<29>::of_5([e0, e1, e2, e3, e4], [f9, f8, f7, f6, f5]).odd(c, h9);
+        wrap(h, c.carry::<25>());
     }
 
     /// `a` + 121666 `b`, carried.
@@ -208,76 +220,88 @@ impl Field {
 /// branches on it. What `lo` holds above `hi` is below 2^SHIFT for each product: so it is whole
 /// for up to 2^(32 - SHIFT) - 1 products of a sum within 2^(31 + SHIFT).
 #[derive(Clone, Copy)]
-struct Column {
+struct Column<const SHIFT: u32> {
     lo: u32,
     hi: i32,
 }
 
-impl Column {
-    /// Every x is below 2^(SHIFT - 1), of either sign.
+impl<const SHIFT: u32> Column<SHIFT> {
+    const ZERO: Self = Self { lo: 0, hi: 0 };
+
+    // Written out, because at the opt-levels for size a loop stays one, with its arrays in memory.
+
     #[inline(always)]
-    fn of<const SHIFT: u32, const N: usize>(x: &[i32; N], y: [i32; N]) -> Self {
-        let mut sum = Self { lo: 0, hi: 0 };
-        for (x, y) in x.iter().zip(y) {
-            sum.lo = sum.lo.wrapping_add(x.wrapping_mul(y) as u32);
-            sum.hi = sum.hi.wrapping_add(high_word(x << (32 - SHIFT), y));
+    fn of_5([x0, x1, x2, x3, x4]: [i32; 5], [y0, y1, y2, y3, y4]: [i32; 5]) -> Self {
+        let sum = Self::ZERO.plus_product(x0, y0).plus_product(x1, y1).plus_product(x2, y2);
+        sum.plus_product(x3, y3).plus_product(x4, y4)
+    }
+
+    #[inline(always)]
+    fn of_6([x0, x1, x2, x3, x4, x5]: [i32; 6], [y0, y1, y2, y3, y4, y5]: [i32; 6]) -> Self {
+        Self::of_5([x0, x1, x2, x3, x4], [y0, y1, y2, y3, y4]).plus_product(x5, y5)
+    }
+
+    /// The compiler likes to start all columns at once, and runs out of registers. The black box
+    /// is nothing that is executed; but what it could reach in memory, which are the limb of the
+    /// column before and the factors of this one, has to be written before it, or read after it.
+    #[inline(always)]
+    fn of_10(x: &[i32; 10], y: [&i32; 10]) -> Self {
+        black_box(());
+        let ([x0, x1, x2, x3, x4, x5, x6, x7, x8, x9], [y0, y1, y2, y3, y4, y5, y6, y7, y8, y9]) =
+            (x, y);
+        let sum = Self::of_5([*x0, *x1, *x2, *x3, *x4], [*y0, *y1, *y2, *y3, *y4]);
+        let sum = sum.plus_product(*x5, *y5).plus_product(*x6, *y6).plus_product(*x7, *y7);
+        sum.plus_product(*x8, *y8).plus_product(*x9, *y9)
+    }
+
+    /// `x` is below 2^(SHIFT - 1), of either sign.
+    #[inline(always)]
+    fn plus_product(self, x: i32, y: i32) -> Self {
+        Self {
+            lo: self.lo.wrapping_add(x.wrapping_mul(y) as u32),
+            hi: self.hi.wrapping_add(high_word(x << (32 - SHIFT), y)),
         }
-        sum
     }
 
     /// The multiples of 2^WIDTH in a column of a sum within 2^(31 + WIDTH).
     #[inline(always)]
-    fn carry<const SHIFT: u32, const WIDTH: u32>(self) -> i32 {
+    fn carry<const WIDTH: u32>(self) -> i32 {
         let rest = self.lo.wrapping_sub((self.hi as u32) << SHIFT);
         (self.hi << (SHIFT - WIDTH)).wrapping_add((rest >> WIDTH) as i32)
     }
 
+    /// With what the column before carries, whose limb has WIDTH bits.
     #[inline(always)]
-    fn plus_carry_of<const SHIFT: u32, const WIDTH: u32>(self, before: Self) -> Self {
-        let carry = before.carry::<SHIFT, WIDTH>();
+    fn after<const WIDTH: u32>(self, before: Self) -> Self {
         Self {
-            lo: self.lo.wrapping_add(carry as u32),
+            lo: self.lo.wrapping_add(before.carry::<WIDTH>() as u32),
             hi: self.hi.wrapping_add(before.hi >> WIDTH),
         }
     }
+
+    /// With what the column before carries, of an even place: stores the limb, of 26 bits.
+    #[inline(always)]
+    fn even(self, before: Self, limb: &mut i32) -> Self {
+        let sum = self.after::<25>(before);
+        *limb = sum.lo as i32 & MASK_26;
+        sum
+    }
+
+    /// With what the column before carries, of an odd place: stores the limb, of 25 bits.
+    #[inline(always)]
+    fn odd(self, before: Self, limb: &mut i32) -> Self {
+        let sum = self.after::<26>(before);
+        *limb = sum.lo as i32 & MASK_25;
+        sum
+    }
 }
 
-/// The carried number of ten columns.
+/// Adds what the last column carries, which is below 2^30: times 2^255, which is 19.
 #[inline(always)]
-fn carried<const SHIFT: u32>(columns: [Column; 10]) -> [i32; 10] {
-    let [c0, c1, c2, c3, c4, c5, c6, c7, c8, c9] = columns;
-    let c1 = c1.plus_carry_of::<SHIFT, 26>(c0);
-    let c2 = c2.plus_carry_of::<SHIFT, 25>(c1);
-    let c3 = c3.plus_carry_of::<SHIFT, 26>(c2);
-    let c4 = c4.plus_carry_of::<SHIFT, 25>(c3);
-    let c5 = c5.plus_carry_of::<SHIFT, 26>(c4);
-    let c6 = c6.plus_carry_of::<SHIFT, 25>(c5);
-    let c7 = c7.plus_carry_of::<SHIFT, 26>(c6);
-    let c8 = c8.plus_carry_of::<SHIFT, 25>(c7);
-    let c9 = c9.plus_carry_of::<SHIFT, 26>(c8);
-    // 10 products within 2^51, and a carry: within 2^30.
-    let carry = c9.carry::<SHIFT, 25>();
-    let first = (c0.lo as i32 & MASK_26) + 19 * (carry & MASK_26);
-    let second = (c1.lo as i32 & MASK_25) + 19 * (carry >> 26) + (first >> 26);
-    [
-        first & MASK_26,
-        second,
-        c2.lo as i32 & MASK_26,
-        c3.lo as i32 & MASK_25,
-        c4.lo as i32 & MASK_26,
-        c5.lo as i32 & MASK_25,
-        c6.lo as i32 & MASK_26,
-        c7.lo as i32 & MASK_25,
-        c8.lo as i32 & MASK_26,
-        c9.lo as i32 & MASK_25,
-    ]
-}
-
-/// The same, which is read afresh on RV32: there the compiler starts all columns at once where it
-/// can, and runs out of registers.
-#[inline(always)]
-fn afresh(x: &[i32; 10]) -> &[i32; 10] {
-    if cfg!(target_arch = "riscv32") { black_box(x) } else { x }
+fn wrap([first, second, ..]: &mut [i32; 10], carry: i32) {
+    *first += 19 * (carry & MASK_26);
+    *second += 19 * (carry >> 26) + (*first >> 26);
+    *first &= MASK_26;
 }
 
 /// The product's upper word.

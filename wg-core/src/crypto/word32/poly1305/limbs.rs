@@ -96,19 +96,29 @@ struct Column {
     hi: u32,
 }
 
+impl Column {
+    #[inline(always)]
+    fn plus_product(self, x: u32, [factor, times_64]: &Factor) -> Self {
+        Self {
+            lo: self.lo.wrapping_add(x.wrapping_mul(*factor)),
+            hi: self.hi + ((u64::from(x) * u64::from(*times_64)) >> 32) as u32,
+        }
+    }
+}
+
 /// The sum of all x is below 2^32.
 ///
 /// The factors are more than there are registers. The black box is nothing that is executed: the
 /// compiler just cannot load them before, to keep copies of them all.
 #[inline(always)]
-fn column(x: [u32; 5], factors: [&Factor; 5]) -> Column {
+fn column([x0, x1, x2, x3, x4]: [u32; 5], [f0, f1, f2, f3, f4]: [&Factor; 5]) -> Column {
     black_box(());
-    let mut sum = Column { lo: 0, hi: 0 };
-    for (x, [factor, times_64]) in x.into_iter().zip(factors) {
-        sum.lo = sum.lo.wrapping_add(x.wrapping_mul(*factor));
-        sum.hi += ((u64::from(x) * u64::from(*times_64)) >> 32) as u32;
-    }
-    sum
+    let none = Column { lo: 0, hi: 0 };
+    none.plus_product(x0, f0)
+        .plus_product(x1, f1)
+        .plus_product(x2, f2)
+        .plus_product(x3, f3)
+        .plus_product(x4, f4)
 }
 
 /// The limb of a column and what it carries, with what the column before carried.
