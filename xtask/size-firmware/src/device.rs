@@ -131,6 +131,7 @@ fn call_phases<const TEXT: bool>(device: &mut Device<'static>) {
     fill(&mut buf);
     let now = instant();
     let opening = call3(Device::begin_open, device, now, &buf[..]);
+    black_box(call2(Device::preview, device, &buf[..]));
     let sealing = call3(Device::begin_seal, device, now, &buf[..]);
     if let (Ok(opening), Ok(sealing), true) = (&opening, &sealing, TEXT) {
         text::call_debug(device, opening, sealing);
