@@ -18,6 +18,7 @@ use crate::interface::Interface;
 use crate::monotonic::Monotonic;
 use crate::resources::Resources;
 use crate::shared::{Outgoing, Place, Shared, State, count};
+use crate::waker::TURNS;
 
 /// How long an underlay that failed to receive is left alone, so that one that fails for long
 /// costs little.
@@ -82,7 +83,8 @@ pub fn new<
 
 /// Moves datagrams between an underlay and a tunnel.
 ///
-/// Dropping it wipes all keys, the private key included, and forgets the peers.
+/// Dropping it wipes all keys, the private key included, and forgets the peers. What a [`Handle`]
+/// sets later is wiped at once, and what the [`Interface`] is to send is dropped.
 pub struct Runner<'d, U, R, C, T> {
     shared: &'d RefCell<Shared<'d>>,
     underlay: U,
@@ -225,7 +227,10 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             self.send(reply).await;
         }
         // A burst would overrun the stack in the tunnel, which had no turn to read.
-        if !self.shared.borrow().inbound.has_vacancy() {
+        for _ in 0..TURNS {
+            if self.shared.borrow().inbound.has_vacancy() {
+                return;
+            }
             yield_now().await;
         }
     }

@@ -148,6 +148,20 @@ fn stopping_wipes_the_session_and_running_again_makes_another() {
 }
 
 #[test]
+fn what_a_handle_sets_after_the_runner_was_dropped_is_wiped() {
+    let network = Network::new();
+    let (mut a, b) = pair(&network);
+    a.runner = None;
+    a.handle.set_private_key(Some(&a.key));
+    assert_eq!(a.handle.public_key(), None);
+    a.add_peer(&b.key, Some(b.address()));
+    assert_eq!(a.handle.find_peer(&b.key.public_key()), None);
+    // What is sent does not stay either.
+    assert_eq!(a.interface.try_send(&packet("to nobody")), Ok(true));
+    assert_eq!((a.handle.waiting(), a.handle.counters().abandoned), (0, 1));
+}
+
+#[test]
 fn an_underlay_that_fails_is_left_alone_for_a_while_and_comes_back() {
     let network = Network::new();
     let (mut a, mut b) = pair(&network);
