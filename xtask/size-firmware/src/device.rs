@@ -173,6 +173,7 @@ fn call_status(device: &Device<'static>, peer: PeerId) {
     drain(call1(Refusals::iter, refusals));
     black_box(call1(Refusal::name, Refusal::Malformed));
     black_box(call1(Device::is_up, device));
+    black_box(call2(Device::is_own, device, &bytes::<16>()[..]));
 }
 
 #[inline(never)]
