@@ -62,7 +62,6 @@ pub fn new<
 ) -> (Interface<'d>, Handle<'d, T>, Runner<'d, U, R, C, T>) {
     let parts = resources.parts();
     let whole = underlay.largest_datagram(ANY_V6).saturating_sub(DATA_OVERHEAD);
-    parts.shared.borrow_mut().port = underlay.local_port().unwrap_or(0);
     let interface = Interface::new(parts.shared, parts.leaving, parts.largest_mtu, whole);
     let handle = Handle::new(parts.shared, time.clone());
     let runner = Runner {

@@ -3,7 +3,9 @@
 //! It does everything but input and output: a runner takes datagrams out of it and puts them
 //! in, and decides how to wait in between.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
+#[cfg(any(feature = "log", feature = "defmt"))]
+use core::net::SocketAddr;
 
 use wg_core::rand_core::CryptoRng;
 use wg_core::{
@@ -105,8 +107,6 @@ pub(crate) struct Shared<'d> {
     pub(crate) state: State,
     policy: LinkPolicy,
     has_session: bool,
-    /// The port that the underlay's socket is bound to, 0 while it is not known.
-    pub(crate) port: u16,
     /// How the clock's timestamps stand to the time of day, as of the last reserve.
     pub(crate) standing: Option<Standing>,
     /// A setting changed that the runner has not looked at.
@@ -136,7 +136,6 @@ impl<'d> Shared<'d> {
             state: State::Stopped,
             policy: LinkPolicy::default(),
             has_session: false,
-            port: 0,
             standing: None,
             touched: false,
             confirming: 0,
@@ -272,7 +271,7 @@ impl<'d> Shared<'d> {
         len: usize,
         largest: impl Fn(IpAddr) -> usize,
     ) -> Result<(Endpoint, usize), Fate> {
-        if let Some(endpoint) = self.routing_loop(packet(frame, len)) {
+        if let Some(endpoint) = routing_loop(packet(frame, len), &self.device) {
             warn!("routing loop: the route to the endpoint {} leads into the tunnel", endpoint);
             count(&mut self.counters.routing_loops);
             return Err(Fate::Vacant);
@@ -417,12 +416,6 @@ impl<'d> Shared<'d> {
         if dropped > 0 {
             self.waiting.transmit.wake();
         }
-    }
-
-    /// The endpoint that a packet is a datagram of ours to.
-    fn routing_loop(&self, packet: &[u8]) -> Option<SocketAddr> {
-        let endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
-        routing_loop(packet, self.port, endpoints)
     }
 
     /// Puts a packet of the stack in the tunnel into the outbound pool, by exchanging frames.

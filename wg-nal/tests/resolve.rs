@@ -111,7 +111,7 @@ impl Monotonic for Never {
     }
 
     async fn delay_until(&self, _: Instant) {
-        pending().await
+        pending::<()>().await;
     }
 }
 

@@ -207,10 +207,6 @@ pub(crate) fn address(
 impl Datagrams for EmbassyUdp<'_, '_> {
     type Error = UnderlayError<EmbassyError>;
 
-    fn local_port(&self) -> Option<u16> {
-        Some(self.socket.endpoint().port).filter(|port| *port != 0)
-    }
-
     fn largest_datagram(&self, to: IpAddr) -> usize {
         largest_payload(self.ip_mtu, to)
     }

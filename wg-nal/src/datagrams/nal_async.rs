@@ -63,10 +63,6 @@ impl<S: UnconnectedUdp> CancelSafe<S> {
 impl<S: UnconnectedUdp> Datagrams for CancelSafe<S> {
     type Error = UnderlayError<S::Error>;
 
-    fn local_port(&self) -> Option<u16> {
-        Some(self.local.port()).filter(|port| *port != 0)
-    }
-
     fn largest_datagram(&self, to: IpAddr) -> usize {
         largest_payload(self.ip_mtu, to)
     }

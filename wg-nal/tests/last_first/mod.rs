@@ -15,7 +15,7 @@ struct Task {
     number: usize,
     /// Until its turn comes.
     queued: AtomicBool,
-    woken: Arc<Mutex<VecDeque<Arc<Task>>>>,
+    woken: Arc<Mutex<VecDeque<Arc<Self>>>>,
 }
 
 impl Wake for Task {
