@@ -102,9 +102,13 @@ impl<const SOCKETS: usize> fmt::Debug for UdpPool<'_, SOCKETS> {
 ///
 /// Its sockets come from a [`UdpPool`] and return to it when dropped. What they took is sent
 /// nevertheless, unless the last socket is lent meanwhile, or the same port bound to another of
-/// the stack's addresses: who binds the same address and port again takes the socket over, and
-/// gets none of the datagrams that came before. A datagram leaves from the local address that it
-/// is given, or from one of the stack's choice when the stack has that no more. embassy-net does not refuse a port that another socket has: the first one then gets its datagrams.
+/// the stack's addresses. Who binds the same address and port again takes the socket over, and
+/// gets none of the datagrams that came before. embassy-net does not refuse a port that another
+/// socket has: the first one then gets its datagrams.
+///
+/// A datagram leaves from the local address that is asked for, or from one of the stack's choice
+/// where the stack does not have that any more.
+///
 /// Receiving and sending may be dropped at any time and lose nothing; a full send buffer is
 /// waited for. So under the tunnel a neighbour that never answers would hold it back for ever:
 /// take [`EmbassyUdp`](crate::EmbassyUdp) there, which clears its socket.
