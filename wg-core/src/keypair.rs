@@ -150,6 +150,12 @@ impl Keypairs {
         live && self.slot(slot).local == local
     }
 
+    /// Whether the keypair that sends, or the one that did before, has this index of theirs.
+    pub(crate) fn sends_to(&self, remote: u32) -> bool {
+        let mut senders = [self.previous, self.current].into_iter().flatten();
+        senders.any(|slot| self.slot(slot).remote == remote)
+    }
+
     /// Move I: a response was consumed. The new keypair sends at once.
     pub(crate) fn derived_as_initiator(
         &mut self,

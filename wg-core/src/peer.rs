@@ -15,7 +15,9 @@ use crate::time::Instant;
 use crate::timers::Timers;
 
 /// The name of a peer of one device, until it is removed. Never used again after that.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+///
+/// Names are ordered as [`Device::peers`](crate::Device::peers) gives them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PeerId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

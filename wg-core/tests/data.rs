@@ -7,7 +7,7 @@ mod pair;
 use std::time::Duration;
 
 use oracle::{ATTACKER, Heard, Lone, Session, counter_of};
-use pair::{Pair, packet};
+use pair::{Node, Pair, packet};
 use wg_core::constants::REJECT_AFTER_MESSAGES;
 use wg_core::{
     Connection, DATA_OVERHEAD, Ecn, Event, INITIATION_LEN, RESPONSE_LEN, Reason, Received, Refusal,
@@ -457,4 +457,26 @@ fn the_session_up_event_comes_when_packets_can_be_sent() {
     let second = session.seal(&lone.incoming(1));
     lone.hear(&second).unwrap();
     assert_eq!(lone.node.news(), [], "once for each session");
+}
+
+#[test]
+fn a_device_knows_its_own_datagrams_again_and_none_of_the_others() {
+    let mut pair = Pair::connected();
+    pair.a_sends(100).unwrap();
+    pair.b_sends(100).unwrap();
+    pair.drain();
+    let last = |node: &Node, kind| node.sent_of(kind).last().unwrap().1.clone();
+    let of_a = [last(&pair.a, 1), last(&pair.a, 4)];
+    let of_b = [last(&pair.b, 2), last(&pair.b, 4)];
+    for (own, others, device) in [(&of_a, &of_b, &pair.a.device), (&of_b, &of_a, &pair.b.device)] {
+        for (own, other) in own.iter().zip(others) {
+            assert!(device.is_own(own) && !device.is_own(other));
+            // The first fragment is enough.
+            assert!(device.is_own(&own[..8]) && !device.is_own(&own[..7]));
+            let index_of_nobody = [&own[..4], &[own[4] ^ 1], &own[5..]].concat();
+            assert!(!device.is_own(&index_of_nobody));
+        }
+    }
+    pair.a.device.down();
+    assert!(of_a.iter().all(|own| !pair.a.device.is_own(own)), "their keys are gone");
 }

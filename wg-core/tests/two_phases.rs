@@ -57,6 +57,29 @@ fn a_datagram_opened_twice_at_once_is_accepted_once() {
 }
 
 /// Begins and opens or seals, lets `meanwhile` happen, and commits.
+#[test]
+fn a_preview_says_where_a_packet_would_go_and_how_long_it_would_be_and_changes_nothing() {
+    let mut lone = Lone::new();
+    lone.called();
+    let before = lone.view();
+    for len in [0, 1, 11, 12, 500, 1380] {
+        let packet = lone.outgoing(len);
+        let (to, datagram_len) = lone.node.device.preview(&packet).unwrap();
+        assert_eq!(lone.view(), before);
+        let job = lone.node.device.begin_seal(lone.now, &packet).unwrap();
+        assert_eq!(datagram_len, job.datagram_len());
+        assert_eq!(Some(to.remote), lone.node.device.endpoint(lone.peer));
+    }
+    let nowhere = packet("10.0.0.1", "198.51.100.1", 5, 0);
+    for refused in [&b"no packet"[..], &nowhere] {
+        assert_eq!(lone.node.device.preview(refused), None);
+    }
+    let packet = lone.outgoing(1);
+    lone.node.device.down();
+    assert_eq!(lone.node.device.preview(&packet), None);
+    assert_eq!(lone.node.device.refusals().iter().map(|(_, count)| count).sum::<u32>(), 0);
+}
+
 fn too_late(meanwhile: impl Fn(&mut Lone)) {
     let mut lone = Lone::new();
     let mut session = lone.called();

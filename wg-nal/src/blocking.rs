@@ -104,8 +104,7 @@ where
     /// Opens a socket of `stack` on `port`, 0 for any, and makes a tunnel of it.
     ///
     /// A stack that is used for other things, too, can be lent as `&mut` or shared by
-    /// [`embedded_nal::SharedStack`]. A tunnel on a port of the stack's choice takes every UDP
-    /// packet to an endpoint for a routing loop, whatever port it comes from.
+    /// [`embedded_nal::SharedStack`].
     ///
     /// # Errors
     /// The stack's, when it has no socket left or the port is taken.
@@ -129,10 +128,7 @@ where
             return Err(error);
         }
         let parts = resources.parts();
-        let mut shared = parts.shared.borrow_mut();
-        shared.port = port;
-        shared.state = State::Running;
-        drop(shared);
+        parts.shared.borrow_mut().state = State::Running;
         let whole = LARGEST_DATAGRAM.saturating_sub(DATA_OVERHEAD);
         let interface = Interface::new(parts.shared, parts.leaving, parts.largest_mtu, whole);
         let tunnel = Self {

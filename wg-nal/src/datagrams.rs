@@ -37,12 +37,6 @@ pub trait Datagrams {
     /// The stack's error.
     type Error: fmt::Debug;
 
-    /// The socket's port, where it is known. With it a routing loop is told from a packet that
-    /// a program in the tunnel sends to the peer's address.
-    fn local_port(&self) -> Option<u16> {
-        None
-    }
-
     /// The largest UDP payload that leaves whole towards `to`. What is longer is refused before
     /// it is sent, because some stacks lose it without an error.
     ///
@@ -73,10 +67,6 @@ pub trait Datagrams {
 
 impl<D: Datagrams + ?Sized> Datagrams for &mut D {
     type Error = D::Error;
-
-    fn local_port(&self) -> Option<u16> {
-        (**self).local_port()
-    }
 
     fn largest_datagram(&self, to: IpAddr) -> usize {
         (**self).largest_datagram(to)

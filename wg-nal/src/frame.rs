@@ -72,6 +72,14 @@ impl<'d> Kept<'d> {
         }
     }
 
+    /// Gives a packet up that is not away, and wipes it: it was not sealed.
+    pub(crate) fn vacate(&mut self) {
+        if let Some(frame) = &mut self.frame {
+            frame.fill(0);
+            self.fate = Fate::Vacant;
+        }
+    }
+
     const fn is_vacant(&self) -> bool {
         matches!(self.fate, Fate::Vacant) && self.frame.is_some()
     }
@@ -128,6 +136,16 @@ impl<'d> Pool<'d> {
         changed
     }
 
+    /// Gives up all that have a certain fate, and says how many.
+    pub(crate) fn vacate(&mut self, which: impl Fn(Fate) -> bool) -> u32 {
+        let mut given_up = 0_u32;
+        for kept in self.kept.iter_mut().filter(|kept| which(kept.fate)) {
+            kept.vacate();
+            given_up = given_up.saturating_add(1);
+        }
+        given_up
+    }
+
     /// Takes the frame of the oldest queued packet, and the packet's length.
     pub(crate) fn take_queued(&mut self) -> Option<(&'d mut [u8], usize)> {
         let kept = self.oldest(|fate| fate == Fate::Queued)?;
@@ -135,7 +153,7 @@ impl<'d> Pool<'d> {
         Some((kept.frame.take()?, kept.len))
     }
 
-    /// Takes a frame back that was away, and holds nothing any more.
+    /// Takes a frame back that was away, and whose packet was sealed, or read.
     pub(crate) fn give_back(&mut self, frame: &'d mut [u8]) {
         self.put_back(frame, Fate::Vacant);
     }
@@ -151,10 +169,7 @@ impl<'d> Pool<'d> {
     /// Wipes every packet that is not away.
     pub(crate) fn wipe(&mut self) {
         for kept in &mut *self.kept {
-            if let Some(frame) = &mut kept.frame {
-                frame.fill(0);
-                kept.fate = Fate::Vacant;
-            }
+            kept.vacate();
         }
     }
 }

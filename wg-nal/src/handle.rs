@@ -33,7 +33,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// A tunnel's controls. Copies control the same tunnel.
 ///
 /// Commands take effect at once, also while the runner sleeps; none of them waits. A peer that
-/// was removed is ignored, as the engine does.
+/// was removed is ignored, as the engine does. Once the runner was dropped, keys and peers that
+/// are set are wiped and removed again at once.
 #[derive(Clone, Copy)]
 pub struct Handle<'d, T> {
     shared: &'d RefCell<Shared<'d>>,
@@ -141,11 +142,12 @@ impl<'d, T: Monotonic> Handle<'d, T> {
         self.shared.borrow().device.find_peer(public)
     }
 
-    /// Calls `tell` with each peer's state.
+    /// Calls `tell` with each peer's state. It may remove any of them, those that are still to be
+    /// told included, which are left out then.
     pub fn for_each_peer(&self, mut tell: impl FnMut(PeerId, PeerStatus)) {
         let now = self.time.now();
         let mut next = self.shared.borrow().peer_after(None);
-        // Not borrowed while `tell` runs, which may well use the handle, and remove the peer.
+        // Not borrowed while `tell` runs, which may well use the handle, and remove peers.
         while let Some(peer) = next {
             next = self.shared.borrow().peer_after(Some(peer));
             let status = self.shared.borrow().device.peer(now, peer);

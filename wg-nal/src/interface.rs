@@ -12,7 +12,7 @@ use core::task::{Context, Poll};
 
 use crate::frame::{Fate, packet};
 use crate::link::LinkPolicy;
-use crate::shared::Shared;
+use crate::shared::{Shared, State};
 
 /// The inside of a tunnel: what a network stack, or a program that makes packets itself, sees
 /// of it.
@@ -25,7 +25,7 @@ use crate::shared::Shared;
 /// that of the packet that waited longest ([`Counters::displaced`](crate::Counters)).
 pub struct Interface<'d> {
     shared: &'d RefCell<Shared<'d>>,
-    /// Where the stack writes.
+    /// Where the stack writes. Between two packets it holds none that can be read.
     frame: &'d mut [u8],
     mtu: usize,
     largest_mtu: usize,
@@ -103,7 +103,10 @@ impl<'d> Interface<'d> {
         self.shared.borrow_mut().set_policy(policy);
     }
 
-    /// Sends a copy of a packet when there is room for it.
+    /// Sends a copy of a packet when there is room for it. Dropping the future sends nothing.
+    ///
+    /// In a tunnel that does not run there is always room, since newer packets displace older
+    /// ones. Other tasks have a turn there before each packet.
     ///
     /// What cannot be sent, for want of a route for example, is counted by the engine:
     /// [`Handle::refusals`](crate::Handle::refusals).
@@ -114,7 +117,16 @@ impl<'d> Interface<'d> {
         if bytes.len() > self.mtu {
             return Err(TooLong { mtu: self.mtu });
         }
-        poll_fn(|cx| if self.poll_room(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        let mut yielded = false;
+        poll_fn(|cx| {
+            let runs = self.shared.borrow().state == State::Running;
+            if !runs && !core::mem::replace(&mut yielded, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.poll_room(cx) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
         self.write(bytes.len(), |packet| packet.copy_from_slice(bytes));
         Ok(())
     }
@@ -195,5 +207,71 @@ fn read_oldest<A>(shared: &RefCell<Shared<'_>>, read: impl FnOnce(&mut [u8]) -> 
         }
         // Another reader was faster, which `&mut self` rules out.
         None => read(&mut []),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chacha20::ChaCha20Rng;
+    use chacha20::rand_core::SeedableRng;
+    use wg_core::{INITIATION_LEN, Increasing, Instant};
+
+    use super::*;
+    use crate::resources::Resources;
+
+    /// An IPv4 packet to nowhere, full of what nobody is to find in the memory of a tunnel.
+    const SECRET: [u8; 68] = {
+        let mut packet = [0xa5; 68];
+        packet[0] = 0x45;
+        packet
+    };
+
+    /// Whether a packet stands in any frame that is neither queued nor away. Their number is that
+    /// of the packets that go in before one is displaced, and the interface's own.
+    fn finds_secret(interface: &mut Interface<'_>) -> bool {
+        let mut found = interface.frame.contains(&0xa5);
+        while interface.shared.borrow().outbound.has_vacancy() {
+            interface.try_send(&[0x45]).unwrap();
+            found |= interface.frame.contains(&0xa5);
+        }
+        found
+    }
+
+    #[test]
+    fn a_packet_that_was_not_sent_is_wiped_whatever_became_of_it() {
+        let mut resources = Resources::<1, 1, 68, 2, 3>::new();
+        let parts = resources.parts();
+        let mut interface = Interface::new(parts.shared, parts.leaving, parts.largest_mtu, 68);
+
+        for sent in 1..4 {
+            interface.try_send(&SECRET).unwrap();
+            assert!(!interface.frame.contains(&0xa5), "displaced after {sent}");
+        }
+        assert_eq!(interface.shared.borrow().counters.displaced, 1);
+
+        interface.shared.borrow_mut().start(Instant::ZERO);
+        let mut clock = Increasing::new(|| None, None);
+        let mut rng = ChaCha20Rng::from_seed([7; 32]);
+        let sent = interface.shared.borrow_mut().next_datagram(
+            Instant::ZERO,
+            &mut clock,
+            &mut rng,
+            &mut [0; INITIATION_LEN],
+            &mut &mut [][..],
+            |_| usize::MAX,
+        );
+        assert_eq!(sent, None);
+        assert_eq!(interface.shared.borrow().counters.refused, 2);
+        assert!(!finds_secret(&mut interface), "refused");
+
+        interface.try_send(&SECRET).unwrap();
+        interface.shared.borrow_mut().stop(Instant::ZERO);
+        assert!(!finds_secret(&mut interface), "stopped");
+
+        interface.try_send(&SECRET).unwrap();
+        interface.shared.borrow_mut().retire();
+        interface.try_send(&SECRET).unwrap();
+        assert!(!interface.frame.contains(&0xa5), "gone");
+        assert_eq!(interface.shared.borrow().outbound.count(|fate| fate != Fate::Vacant), 0);
     }
 }

@@ -249,7 +249,9 @@ pub use mss::clamp_mss;
 pub use resolve::poll_resolve;
 #[cfg(feature = "embedded-nal-async")]
 pub use resolve::resolve;
-pub use resolve::{EndpointName, Family, LONGEST_WAIT, QUERY_PATIENCE, SHORTEST_WAIT};
+pub use resolve::{
+    EndpointName, Family, LONGEST_QUERY, LONGEST_WAIT, QUERY_PATIENCE, SHORTEST_WAIT,
+};
 pub use resources::Resources;
 pub use router::{Forward, Router};
 pub use routing_loop::routing_loop;

@@ -1,9 +1,14 @@
 //! An endpoint that is a name.
 
 use core::net::{IpAddr, SocketAddr};
+#[cfg(feature = "embedded-nal-async")]
+use core::pin::pin;
 use core::time::Duration;
 
 use wg_core::Instant;
+
+#[cfg(feature = "embedded-nal-async")]
+use crate::monotonic::Monotonic;
 
 /// How long after a fruitless round of queries the next one begins, at first. Doubles with
 /// each, up to [`LONGEST_WAIT`].
@@ -14,6 +19,10 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// How long a query of the blocking resolver may take.
 pub const QUERY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a query of the asynchronous resolver may take. A stack's DNS asks one server after the
+/// other: embassy-net's has ten seconds for each of four.
+pub const LONGEST_QUERY: Duration = Duration::from_secs(60);
 
 /// A family of addresses, to ask DNS for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,29 +193,36 @@ impl<'h> EndpointName<'h> {
 
 /// Asks DNS what is due now: two queries at most. Returns the peer's new endpoint, if any.
 ///
-/// Run it beside the tunnel, not in its way: it takes as long as the stack's DNS takes.
-/// Dropping it is safe: the query is asked again next time. The answers' time is `now()`.
+/// Run it beside the tunnel, not in its way: it takes as long as the stack's DNS takes. A query
+/// without an answer fails after [`LONGEST_QUERY`], and its future is dropped. Dropping this one
+/// is safe: the query is asked again next time.
 #[cfg(feature = "embedded-nal-async")]
-pub async fn resolve<D: embedded_nal_async::Dns>(
+pub async fn resolve<D: embedded_nal_async::Dns, T: Monotonic>(
     name: &mut EndpointName<'_>,
     dns: &D,
-    mut now: impl FnMut() -> Instant,
+    time: &T,
 ) -> Option<SocketAddr> {
+    use embassy_futures::select::{Either, select};
     use embedded_nal_async::AddrType;
 
     name.forget_query();
-    while let Some(family) = name.next_query(now()) {
+    // A round that took long may end when the next one is due: who waits looks around before.
+    for _ in 0..2 {
+        let asked = time.now();
+        let family = name.next_query(asked)?;
         let wanted = match family {
             Family::V4 => AddrType::IPv4,
             Family::V6 => AddrType::IPv6,
         };
-        match dns.get_host_by_name(name.host, wanted).await {
-            Ok(ip) => {
-                if let Some(endpoint) = name.answered(now(), ip) {
+        let answer = pin!(dns.get_host_by_name(name.host, wanted));
+        let patience = pin!(time.delay_until(asked.saturating_add(LONGEST_QUERY)));
+        match select(answer, patience).await {
+            Either::First(Ok(ip)) => {
+                if let Some(endpoint) = name.answered(time.now(), ip) {
                     return Some(endpoint);
                 }
             }
-            Err(_) => name.failed(now()),
+            Either::First(Err(_)) | Either::Second(()) => name.failed(time.now()),
         }
     }
     None

@@ -2,31 +2,28 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use wg_core::Device;
+
 const UDP: u8 = 17;
 
 /// The endpoint that a packet is a datagram of the tunnel to: the route there leads into the tunnel,
 /// so that sending it would only make the next one.
 ///
-/// `packet` is one for the tunnel, and `port` the tunnel's own in the underlay, 0 where it is not
-/// known: then every UDP packet to an endpoint is one. For those who drive
-/// [`Device`](wg_core::Device) themselves; everything in this crate asks it.
-pub fn routing_loop(
-    packet: &[u8],
-    port: u16,
-    mut endpoints: impl Iterator<Item = SocketAddr>,
-) -> Option<SocketAddr> {
-    let (source_port, destination) = udp_addresses(packet)?;
-    if port != 0 && port != source_port {
-        return None;
-    }
-    endpoints.find(|endpoint| same_place(*endpoint, destination))
+/// `packet` is one for the tunnel of `device`. What others in the tunnel send to an endpoint is no
+/// loop, tunnels of their own included: see [`Device::is_own`]. For those who drive [`Device`]
+/// themselves; everything in this crate asks it.
+pub fn routing_loop(packet: &[u8], device: &Device<'_>) -> Option<SocketAddr> {
+    let (destination, datagram) = udp_datagram(packet)?;
+    let mut endpoints = device.peers().filter_map(|peer| device.endpoint(peer));
+    let endpoint = endpoints.find(|endpoint| same_place(*endpoint, destination))?;
+    device.is_own(datagram).then_some(endpoint)
 }
 
-/// The source port and the destination of a packet that is a UDP datagram, or the first
-/// fragment of one over IPv4.
+/// The destination and the payload of a packet that is a UDP datagram, or the first fragment of one
+/// over IPv4.
 ///
 /// Nothing looks behind extension headers of IPv6: the tunnel's datagrams have none.
-fn udp_addresses(packet: &[u8]) -> Option<(u16, SocketAddr)> {
+fn udp_datagram(packet: &[u8]) -> Option<(SocketAddr, &[u8])> {
     let (destination, datagram): (IpAddr, _) = match packet.first()? >> 4 {
         4 => {
             let (header, _) = packet.split_first_chunk::<20>()?;
@@ -47,9 +44,8 @@ fn udp_addresses(packet: &[u8]) -> Option<(u16, SocketAddr)> {
         }
         _ => return None,
     };
-    let [a, b, c, d] = *datagram.first_chunk()?;
-    let destination = SocketAddr::new(destination, u16::from_be_bytes([c, d]));
-    Some((u16::from_be_bytes([a, b]), destination))
+    let ([_, _, high, low, _, _, _, _], payload) = datagram.split_first_chunk::<8>()?;
+    Some((SocketAddr::new(destination, u16::from_be_bytes([*high, *low])), payload))
 }
 
 /// Whether both are the same place, an IPv4 address written as an IPv6 one included.
@@ -75,25 +71,17 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_destination_of_a_datagram_are_found() {
+    fn destination_and_payload_of_a_datagram_are_found() {
         let v4 = "192.0.2.1:53".parse().unwrap();
-        assert_eq!(udp_addresses(&V4), Some((51820, v4)));
-        assert_eq!(udp_addresses(&v6()), Some((51820, "[2001:db8::7]:53".parse().unwrap())));
+        let with_payload = [&V4[..], b"payload"].concat();
+        assert_eq!(udp_datagram(&with_payload), Some((v4, &b"payload"[..])));
+        let with_payload = [&v6()[..], b"payload"].concat();
+        let v6 = "[2001:db8::7]:53".parse().unwrap();
+        assert_eq!(udp_datagram(&with_payload), Some((v6, &b"payload"[..])));
 
-        let mut with_options = [&V4[..20], &[1, 1, 1, 0], &V4[20..]].concat();
+        let mut with_options = [&V4[..20], &[1, 1, 1, 0], &V4[20..], &[7]].concat();
         with_options[0] = 0x46;
-        assert_eq!(udp_addresses(&with_options), Some((51820, v4)));
-    }
-
-    #[test]
-    fn only_the_tunnels_own_port_to_an_endpoint_is_a_loop() {
-        let [ours, other]: [SocketAddr; 2] =
-            ["192.0.2.1:53", "192.0.2.1:54"].map(|text| text.parse().unwrap());
-        let looped = |port, endpoint| routing_loop(&V4, port, [endpoint].into_iter());
-        assert_eq!(looped(51820, ours), Some(ours));
-        assert_eq!(looped(0, ours), Some(ours));
-        assert_eq!(looped(51821, ours), None);
-        assert_eq!(looped(51820, other), None);
+        assert_eq!(udp_datagram(&with_options), Some((v4, &[7][..])));
     }
 
     #[test]
@@ -101,19 +89,18 @@ mod tests {
         for (at, value) in [(0, 0x55), (0, 0x4f), (6, 1), (7, 1), (9, 6)] {
             let mut packet = V4;
             packet[at] = value;
-            assert_eq!(udp_addresses(&packet), None, "byte {at} is {value}");
+            assert_eq!(udp_datagram(&packet), None, "byte {at} is {value}");
         }
         let mut tcp = v6();
         tcp[6] = 6;
-        assert_eq!(udp_addresses(&tcp), None);
+        assert_eq!(udp_datagram(&tcp), None);
     }
 
     #[test]
     fn a_packet_cut_anywhere_is_looked_at_without_harm() {
         for packet in [&V4[..], &v6()] {
             for len in 0..packet.len() {
-                let ports = len >= packet.len() - 4;
-                assert_eq!(udp_addresses(&packet[..len]).is_some(), ports, "{len} bytes");
+                assert_eq!(udp_datagram(&packet[..len]), None, "{len} bytes");
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::interface::Interface;
 use crate::monotonic::Monotonic;
 use crate::resources::Resources;
 use crate::shared::{Outgoing, Place, Shared, State, count};
+use crate::waker::TURNS;
 
 /// How long an underlay that failed to receive is left alone, so that one that fails for long
 /// costs little.
@@ -61,7 +62,6 @@ pub fn new<
 ) -> (Interface<'d>, Handle<'d, T>, Runner<'d, U, R, C, T>) {
     let parts = resources.parts();
     let whole = underlay.largest_datagram(ANY_V6).saturating_sub(DATA_OVERHEAD);
-    parts.shared.borrow_mut().port = underlay.local_port().unwrap_or(0);
     let interface = Interface::new(parts.shared, parts.leaving, parts.largest_mtu, whole);
     let handle = Handle::new(parts.shared, time.clone());
     let runner = Runner {
@@ -82,7 +82,8 @@ pub fn new<
 
 /// Moves datagrams between an underlay and a tunnel.
 ///
-/// Dropping it wipes all keys, the private key included, and forgets the peers.
+/// Dropping it wipes all keys, the private key included, and forgets the peers. What a [`Handle`]
+/// sets later is wiped at once, and what the [`Interface`] is to send is dropped.
 pub struct Runner<'d, U, R, C, T> {
     shared: &'d RefCell<Shared<'d>>,
     underlay: U,
@@ -225,7 +226,10 @@ impl<U: Datagrams, R: CryptoRng, C: Timestamps, T: Monotonic> Runner<'_, U, R, C
             self.send(reply).await;
         }
         // A burst would overrun the stack in the tunnel, which had no turn to read.
-        if !self.shared.borrow().inbound.has_vacancy() {
+        for _ in 0..TURNS {
+            if self.shared.borrow().inbound.has_vacancy() {
+                return;
+            }
             yield_now().await;
         }
     }

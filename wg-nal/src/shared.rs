@@ -3,7 +3,9 @@
 //! It does everything but input and output: a runner takes datagrams out of it and puts them
 //! in, and decides how to wait in between.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
+#[cfg(any(feature = "log", feature = "defmt"))]
+use core::net::SocketAddr;
 
 use wg_core::rand_core::CryptoRng;
 use wg_core::{
@@ -25,14 +27,14 @@ use crate::waker::Wakers;
 pub struct Counters {
     /// Packets that waited longest when a newer one needed the room.
     pub displaced: u32,
-    /// Packets whose session did not come: the handshake was given up, the peer was removed or
-    /// the tunnel stopped.
+    /// Packets whose session did not come: the handshake was given up, the peer was removed, the
+    /// tunnel stopped or its runner was dropped.
     pub abandoned: u32,
     /// Packets that the engine refused to send: no route, no endpoint, no IP packet.
     pub refused: u32,
     /// Packets that came in faster than the stack in the tunnel read them.
     pub overrun: u32,
-    /// Datagrams that would not leave the underlay whole.
+    /// Packets whose datagrams would not leave the underlay whole. They were not sealed.
     pub too_long: u32,
     /// Datagrams that the underlay did not take, or failed to send.
     pub unsent: u32,
@@ -78,6 +80,8 @@ pub(crate) enum State {
     Running,
     /// The runner is asked to stop.
     Stopping,
+    /// The runner was dropped. Nothing is kept any more.
+    Gone,
 }
 
 pub(crate) struct Waiting {
@@ -103,8 +107,6 @@ pub(crate) struct Shared<'d> {
     pub(crate) state: State,
     policy: LinkPolicy,
     has_session: bool,
-    /// The port that the underlay's socket is bound to, 0 while it is not known.
-    pub(crate) port: u16,
     /// How the clock's timestamps stand to the time of day, as of the last reserve.
     pub(crate) standing: Option<Standing>,
     /// A setting changed that the runner has not looked at.
@@ -134,7 +136,6 @@ impl<'d> Shared<'d> {
             state: State::Stopped,
             policy: LinkPolicy::default(),
             has_session: false,
-            port: 0,
             standing: None,
             touched: false,
             confirming: 0,
@@ -164,17 +165,21 @@ impl<'d> Shared<'d> {
         self.waiting.transmit.wake();
     }
 
-    /// Wipes everything, the private key and the peers included.
+    /// Wipes everything, the private key and the peers included, for good.
     pub(crate) fn retire(&mut self) {
         self.stop(Instant::MAX);
+        self.state = State::Gone;
         while let Some(peer) = self.peer_after(None) {
             self.device.remove_peer(peer);
         }
         self.device.set_private_key(Instant::MAX, None);
     }
 
-    /// A setting was changed: the runner has to look.
+    /// A setting was changed: the runner has to look. Without one, nothing would wipe it.
     pub(crate) fn touch(&mut self, now: Instant) {
+        if self.state == State::Gone {
+            return self.retire();
+        }
         self.touched = true;
         self.link_may_have_changed(now);
         self.waiting.runner.wake();
@@ -247,6 +252,9 @@ impl<'d> Shared<'d> {
                     return Some(Outgoing { to, place: Place::Frame, len });
                 }
                 Err(fate) => {
+                    if fate == Fate::Vacant {
+                        packet.fill(0);
+                    }
                     // What waits for a session makes room for what comes.
                     self.outbound.put_back(packet, fate);
                     self.waiting.transmit.wake();
@@ -263,17 +271,19 @@ impl<'d> Shared<'d> {
         len: usize,
         largest: impl Fn(IpAddr) -> usize,
     ) -> Result<(Endpoint, usize), Fate> {
-        if let Some(endpoint) = self.routing_loop(packet(frame, len)) {
+        if let Some(endpoint) = routing_loop(packet(frame, len), &self.device) {
             warn!("routing loop: the route to the endpoint {} leads into the tunnel", endpoint);
             count(&mut self.counters.routing_loops);
             return Err(Fate::Vacant);
         }
+        // Looked at first, since the engine waits for an answer to what it sealed.
+        let ahead = self.device.preview(packet(frame, len));
+        if ahead.is_some_and(|(to, len)| len > largest(to.remote.ip())) {
+            warn!("a datagram is longer than the underlay carries: lower the MTU");
+            count(&mut self.counters.too_long);
+            return Err(Fate::Vacant);
+        }
         match self.device.seal(now, frame, len) {
-            Ok(sealed) if sealed.datagram.len() > largest(sealed.to.remote.ip()) => {
-                warn!("a datagram is longer than the underlay carries: lower the MTU");
-                count(&mut self.counters.too_long);
-                Err(Fate::Vacant)
-            }
             Ok(sealed) => Ok((sealed.to, sealed.datagram.len())),
             Err(SendError::NoSession(peer)) => Err(Fate::ForSession(peer)),
             Err(_refused) => {
@@ -373,13 +383,9 @@ impl<'d> Shared<'d> {
         }
     }
 
-    /// Iterates over peers while the device changes.
+    /// Iterates over peers while the device changes: `after` may have been removed.
     pub(crate) fn peer_after(&self, after: Option<PeerId>) -> Option<PeerId> {
-        let mut peers = self.device.peers();
-        match after {
-            Some(after) => peers.skip_while(|peer| *peer != after).nth(1),
-            None => peers.next(),
-        }
+        self.device.peers().find(|peer| Some(*peer) > after)
     }
 
     /// Tells those who wait for the link when it changed.
@@ -395,13 +401,13 @@ impl<'d> Shared<'d> {
     fn drop_departed(&mut self) {
         let device = &self.device;
         let gone = |fate| matches!(fate, Fate::ForSession(peer) if device.peers().all(|there| there != peer));
-        let dropped = self.outbound.change(gone, Fate::Vacant);
+        let dropped = self.outbound.vacate(gone);
         self.abandon(dropped);
     }
 
     fn drop_waiting(&mut self, waits_for: impl Fn(PeerId) -> bool) {
         let which = |fate| matches!(fate, Fate::ForSession(peer) if waits_for(peer));
-        let dropped = self.outbound.change(which, Fate::Vacant);
+        let dropped = self.outbound.vacate(which);
         self.abandon(dropped);
     }
 
@@ -412,16 +418,15 @@ impl<'d> Shared<'d> {
         }
     }
 
-    /// The endpoint that a packet is a datagram of ours to.
-    fn routing_loop(&self, packet: &[u8]) -> Option<SocketAddr> {
-        let endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
-        routing_loop(packet, self.port, endpoints)
-    }
-
     /// Puts a packet of the stack in the tunnel into the outbound pool, by exchanging frames.
     ///
-    /// Without room, the packet that waited longest for a session goes, or else the oldest.
+    /// Without room, the packet that waited longest for a session goes, or else the oldest. The
+    /// frame that is got holds no packet that is still to be read.
     pub(crate) fn enqueue(&mut self, frame: &mut &'d mut [u8], len: usize) {
+        if self.state == State::Gone {
+            frame.fill(0);
+            return count(&mut self.counters.abandoned);
+        }
         if !self.outbound.has_vacancy() {
             let waits = |fate| matches!(fate, Fate::ForSession(_));
             let victim = match self.outbound.count(waits) {
@@ -429,12 +434,14 @@ impl<'d> Shared<'d> {
                 _ => self.outbound.oldest(waits),
             };
             if let Some(victim) = victim {
-                victim.fate = Fate::Vacant;
+                victim.vacate();
             }
             count(&mut self.counters.displaced);
         }
-        if let Some(kept) = self.outbound.vacant() {
-            kept.fill(frame, len);
+        match self.outbound.vacant() {
+            Some(kept) => kept.fill(frame, len),
+            // The only other frame is being sent.
+            None => frame.fill(0),
         }
         self.waiting.runner.wake();
     }

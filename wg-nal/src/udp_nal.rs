@@ -2,7 +2,8 @@
 
 use core::cell::RefCell;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use core::task::{Context, Waker};
 
 use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
 use embassy_net::{IpListenEndpoint, Stack};
@@ -100,8 +101,14 @@ impl<const SOCKETS: usize> fmt::Debug for UdpPool<'_, SOCKETS> {
 /// embedded-nal-async's [`UdpStack`] on a stack of embassy-net, under the tunnel or inside it.
 ///
 /// Its sockets come from a [`UdpPool`] and return to it when dropped. What they took is sent
-/// nevertheless, unless the same port is bound or the last socket lent meanwhile. embassy-net
-/// does not refuse a port that another socket has: the first one then gets its datagrams.
+/// nevertheless, unless the last socket is lent meanwhile, or the same port bound to another of
+/// the stack's addresses. Who binds the same address and port again takes the socket over, and
+/// gets none of the datagrams that came before. embassy-net does not refuse a port that another
+/// socket has: the first one then gets its datagrams.
+///
+/// A datagram leaves from the local address that is asked for, or from one of the stack's choice
+/// where the stack does not have that any more.
+///
 /// Receiving and sending may be dropped at any time and lose nothing; a full send buffer is
 /// waited for. So under the tunnel a neighbour that never answers would hold it back for ever:
 /// take [`EmbassyUdp`](crate::EmbassyUdp) there, which clears its socket.
@@ -157,32 +164,49 @@ impl embedded_io_async::Error for UdpNalError {
 
 impl<'p, 'd> UdpNal<'p, 'd> {
     fn bind(self, local: SocketAddr) -> Result<Lent<'p, 'd>, UdpNalError> {
+        let addr = (!local.ip().is_unspecified()).then(|| local.ip().into());
+        let endpoint = IpListenEndpoint { addr, port: local.port() };
         let mut sockets = self.sockets.try_borrow_mut().map_err(|_| UdpNalError::PoolExhausted)?;
         for socket in sockets.iter_mut().flatten() {
-            if has_sent_all(socket) || socket.endpoint().port == local.port() {
+            let bound = socket.endpoint();
+            if has_sent_all(socket) || bound.port == endpoint.port && bound != endpoint {
                 socket.close();
             }
         }
-        // Rather one that is closed than one that has something to send.
-        let is_open = |socket: &UdpSocket<'_>| socket.endpoint().port != 0;
+        // The one that sends from there still; else one that is closed.
+        let rank = |socket: &UdpSocket<'_>| match socket.endpoint() {
+            bound if bound == endpoint => 0,
+            bound if bound.port == 0 => 1,
+            _ => 2,
+        };
         let socket = sockets
             .iter_mut()
             .filter(|socket| socket.is_some())
-            .min_by_key(|socket| socket.as_ref().is_some_and(is_open))
+            .min_by_key(|socket| socket.as_ref().map(rank))
             .and_then(Option::take);
         drop(sockets);
         let mut socket = socket.ok_or(UdpNalError::PoolExhausted)?;
+        if endpoint.port != 0 && socket.endpoint() == endpoint {
+            let mut nobody = Context::from_waker(Waker::noop());
+            while socket.poll_recv_from(&mut [], &mut nobody).is_ready() {}
+            return Ok(Lent { socket: Some(socket), nal: self });
+        }
         socket.close();
         // From here on a failure gives the socket back.
         let mut lent = Lent { socket: Some(socket), nal: self };
-        let addr = (!local.ip().is_unspecified()).then(|| local.ip().into());
-        let endpoint = IpListenEndpoint { addr, port: local.port() };
         match lent.socket.as_mut().map(|socket| socket.bind(endpoint)) {
             Some(Ok(())) => Ok(lent),
             Some(Err(BindError::InvalidState | BindError::NoRoute)) | None => {
                 Err(UdpNalError::Bind)
             }
         }
+    }
+
+    /// Whether the stack has an address.
+    fn has(self, address: IpAddr) -> bool {
+        let v4 = || Some(IpAddr::from(self.stack.config_v4()?.address.address()));
+        let v6 = || Some(IpAddr::from(self.stack.config_v6()?.address.address()));
+        if address.is_ipv4() { v4() == Some(address) } else { v6() == Some(address) }
     }
 
     /// Where `lent` is bound, with the stack's own address in place of an unspecified one.
@@ -242,6 +266,8 @@ impl Lent<'_, '_> {
     async fn send(&self, to: Endpoint, datagram: &[u8]) -> Result<(), UdpNalError> {
         let not_bound = UnderlayError::Stack(EmbassyError::NotBound);
         let socket = self.socket.as_ref().ok_or(UdpNalError::Send(not_bound))?;
+        // From an address that is gone, nothing would come back.
+        let to = Endpoint { local: to.local.filter(|local| self.nal.has(*local)), ..to };
         let metadata =
             address(socket, self.nal.ip_mtu, to, datagram.len()).map_err(UdpNalError::Send)?;
         let sent = socket.send_to(datagram, metadata).await;

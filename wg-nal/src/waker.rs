@@ -2,6 +2,14 @@
 
 use core::task::{Context, Waker};
 
+/// So often a task yields until all others that were woken had a turn.
+///
+/// Twice on embassy's executor (0.10): it takes all tasks that were woken since it took the last
+/// ones, and polls them from the one that was woken last on. After the first yield that is the
+/// task that yielded, before those that it woke itself; before the second one ends, they had
+/// their turn. Others than embassy's need one.
+pub(crate) const TURNS: u32 = 2;
+
 /// Room for `N` tasks that wait for the same thing. One more displaces the first and wakes it,
 /// so that all go on, if slowly.
 pub(crate) struct Wakers<const N: usize = 1>([Option<Waker>; N]);

@@ -123,6 +123,48 @@ fn all_peers_are_told_even_when_each_is_removed_as_it_is_told() {
     assert_eq!(told, 2);
 }
 
+#[test]
+fn all_peers_that_stay_are_told_though_the_one_before_removes_its_neighbour() {
+    let network = Network::new();
+    let resources = Box::leak(Box::new(wg_nal::Resources::<5, 1, 1420, 2, 2>::new()));
+    let wall = virtual_network::host::wall(&network, std::rc::Rc::new(true.into()));
+    let (socket, time) = (Socket::new(&network, 1), virtual_network::Clock::new(&network));
+    let (_, handle, _runner) = wg_nal::new(resources, socket, Seeded(1), wall, time);
+    let keys = [2, 3, 4, 5, 6].map(|number| key_of(number).public_key());
+    let add = |public_key: &_| {
+        let preshared_key = &PresharedKey::NONE;
+        let (endpoint, allowed_ips, persistent_keepalive) = (None, &[][..], 0);
+        handle
+            .set_peer(&Peer {
+                public_key,
+                preshared_key,
+                endpoint,
+                allowed_ips,
+                persistent_keepalive,
+            })
+            .unwrap()
+    };
+    let ids = keys.each_ref().map(add);
+    let mut told = Vec::new();
+    handle.for_each_peer(|_, status| {
+        told.push(status.public_key);
+        if told.len() == 1 {
+            handle.remove_peer(ids[1]);
+            handle.remove_peer(ids[2]);
+        }
+    });
+    assert_eq!(told, [keys[0], keys[3], keys[4]]);
+    // One that is removed and added again at once is told once more at most.
+    let mut told = 0;
+    handle.for_each_peer(|peer, status| {
+        handle.remove_peer(peer);
+        add(&status.public_key);
+        told += 1;
+        assert!(told <= 3);
+    });
+    assert_eq!(told, 3);
+}
+
 /// Peers with random lists, until the table of routes overflows many times: what was refused
 /// left every peer and every route as it was.
 #[test]
@@ -320,7 +362,38 @@ fn an_mtu_that_does_not_fit_the_underlay_is_an_error_or_a_count_and_never_a_sile
     simulation.run_for(SECOND);
     assert_eq!(a.handle.counters().too_long, 1);
     assert_eq!(a.handle.waiting(), 0);
+    // The longest that fits with its padding, and one that fits without.
+    for (len, too_long) in [(960, 1), (961, 2)] {
+        assert_eq!(a.interface.try_send(&packet(&"x".repeat(len - 20))), Ok(true));
+        simulation.run_for(SECOND);
+        assert_eq!(a.handle.counters().too_long, too_long, "{len} bytes");
+    }
+    simulation.block_on(SECOND, b.interface.receive(|_| ()));
     arrives(&mut simulation, &mut a, &mut b, SECOND);
+}
+
+/// Else the engine takes the peer for silent, since it does not answer.
+#[test]
+fn a_packet_that_does_not_fit_the_underlay_moves_no_timer_and_is_no_traffic() {
+    let network = Network::new();
+    let socket = Socket::new(&network, 1);
+    let mut a = host_over(&network, 1, socket.clone(), Narrow(socket));
+    let mut b = host(&network, 2);
+    introduce(&a, &b);
+    let mut simulation = Simulation::new(&network);
+    run(&mut simulation, &mut a);
+    run(&mut simulation, &mut b);
+    arrives(&mut simulation, &mut a, &mut b, SECOND);
+    // Past the keepalives of both.
+    simulation.run_for(20 * SECOND);
+    a.interface.set_mtu(1420).unwrap();
+    let peer = a.handle.find_peer(&b.key.public_key()).unwrap();
+    let before = (a.handle.status(peer).unwrap().sent_bytes, network.record.borrow().len());
+    assert_eq!(a.interface.try_send(&packet(&"x".repeat(1400))), Ok(true));
+    simulation.run_for(60 * SECOND);
+    assert_eq!(a.handle.counters().too_long, 1);
+    let after = (a.handle.status(peer).unwrap().sent_bytes, network.record.borrow().len());
+    assert_eq!(after, before);
 }
 
 #[test]

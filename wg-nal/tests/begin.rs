@@ -10,8 +10,8 @@ use std::time::Duration;
 use virtual_network::{Clock, Network, Seeded, Simulation, Socket};
 use wg_core::{AddPeerError, ClockUnavailable, PrivateKey, Refusal, Tai64n, Tai64nClock};
 use wg_nal::{
-    BeginError, EndpointName, Family, Handle, Interface, Monotonic, PeerError, Persistent, Record,
-    Resources, Runner, Standing, Store, Timestamps,
+    BeginError, EndpointName, Family, Handle, Interface, LONGEST_QUERY, Monotonic, PeerError,
+    Persistent, Record, Resources, Runner, Standing, Store, Timestamps,
 };
 
 /// A clock that may not be set.
@@ -325,6 +325,48 @@ fn a_name_that_is_answered_late_does_not_move_a_peer_that_is_there_already() {
         let there = "192.0.2.2:51820".parse().ok();
         assert_eq!(a.handle.status(begun.peer).unwrap().endpoint, there);
     }
+}
+
+/// Name servers of which the first queries are lost.
+struct Lossy(Cell<u32>);
+
+impl embedded_nal_async::Dns for Lossy {
+    type Error = &'static str;
+
+    async fn get_host_by_name(
+        &self,
+        _: &str,
+        _: embedded_nal_async::AddrType,
+    ) -> Result<IpAddr, &'static str> {
+        match self.0.get().checked_sub(1) {
+            Some(left) => {
+                self.0.set(left);
+                std::future::pending().await
+            }
+            None => Ok("192.0.2.2".parse().unwrap()),
+        }
+    }
+
+    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, &'static str> {
+        Err("not asked for")
+    }
+}
+
+#[test]
+fn a_name_whose_queries_are_never_answered_is_asked_for_again() {
+    let network = Network::new();
+    let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+    let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+    let mut begun = a.handle.begin(LOCAL, &a_private, "gateway.example", &b_public, 51820).unwrap();
+    b.handle.begin(LOCAL, &b_private, "192.0.2.9", &a_public, 51820).unwrap();
+    let (handle, dns) = (a.handle.clone(), Lossy(Cell::new(3)));
+    let mut simulation = Simulation::new(&network);
+    simulation.spawn(async move { a.runner.run().await });
+    simulation.spawn(async move { b.runner.run().await });
+    simulation.spawn(async move {
+        handle.keep_resolved(begun.peer, &mut begun.endpoint, &dns).await;
+    });
+    simulation.block_on(3 * LONGEST_QUERY + SOON * 6, a.handle.wait_link_up());
 }
 
 /// More names than there is room for tasks that wait for news.

@@ -2,11 +2,12 @@
 
 mod virtual_network;
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use virtual_network::stack::{MTU, PORT, Stack, StackResources, WAITING};
+use virtual_network::stack::{MTU, Node, PORT, Stack, WAITING};
 use virtual_network::stack::{node, packet, pair, run, udp_packet};
-use virtual_network::{Clock, Network, Seeded, address_of, host};
+use virtual_network::{Clock, Network, Seeded, host};
 use wg_core::{Event, PresharedKey, PrivateKey, Reason, Refusal};
 use wg_nal::{DATAGRAMS_PER_POLL, Peer, Resources, TooLong, Tunnel};
 
@@ -299,12 +300,9 @@ fn a_deadline_is_never_in_the_past_and_is_all_that_is_needed() {
     assert_eq!(alice.settle().deadline, None);
 }
 
-#[test]
-fn the_tunnels_own_datagrams_do_not_enter_the_tunnel() {
-    let network = Network::new();
-    let (alice, bob) = pair(&network);
-    drop(alice);
-    let mut alice = node(&network, 1, &host::key_of(2));
+/// Two tunnels, of which the first one takes everything.
+fn default_route(network: &Rc<Network>) -> (Node, Node) {
+    let (mut alice, bob) = pair(network);
     let peer = Peer {
         public_key: &host::key_of(2).public_key(),
         preshared_key: &PresharedKey::NONE,
@@ -312,41 +310,80 @@ fn the_tunnels_own_datagrams_do_not_enter_the_tunnel() {
         allowed_ips: &["0.0.0.0/0".parse().unwrap()],
         persistent_keepalive: 0,
     };
-    alice.handle.set_peer(&peer).unwrap();
-    alice.send(&udp_packet(PORT, bob.address)).unwrap();
-    assert_eq!(alice.handle.counters().routing_loops, 1);
-    assert_eq!((alice.handle.waiting(), network.record.borrow().len()), (0, 0));
+    alice.peer = alice.handle.set_peer(&peer).unwrap();
+    (alice, bob)
+}
 
-    for other in [
-        udp_packet(PORT + 1, bob.address),
-        udp_packet(PORT, "192.0.2.2:53".parse().unwrap()),
-        udp_packet(PORT, "192.0.2.3:51820".parse().unwrap()),
-    ] {
-        alice.send(&other).unwrap();
-    }
-    assert_eq!((alice.handle.counters().routing_loops, alice.handle.waiting()), (1, 3));
+/// What a node sends next, which gets no further.
+fn intercept(node: &mut Node, to: &Node) -> Vec<u8> {
+    node.send(&packet(1, 60)).unwrap();
+    node.network.pass(SECOND);
+    node.network.arrived(to.address).unwrap().1
 }
 
 #[test]
-fn on_a_port_that_the_stack_chose_every_port_may_be_a_loop() {
+fn the_tunnels_own_datagrams_do_not_enter_the_tunnel() {
     let network = Network::new();
-    let resources: &mut StackResources = Box::leak(Box::new(Resources::new()));
-    let wall = host::wall(&network, std::rc::Rc::new(true.into()));
-    let stack = Stack::new(&network, 1);
-    let (mut interface, mut tunnel) = Tunnel::new(resources, stack, 0, Seeded(1), wall).unwrap();
-    let handle = tunnel.handle(Clock::new(&network));
+    let (mut alice, mut bob) = default_route(&network);
+    let mut loops = 0;
+    let initiation = intercept(&mut alice, &bob);
+    run(&mut alice, &mut bob, 6 * SECOND);
+    let data = intercept(&mut alice, &bob);
+    network.pass(121 * SECOND);
+    // The first is of the session that the next one replaces.
+    let (old, rekey) = (intercept(&mut alice, &bob), network.arrived(bob.address).unwrap().1);
+    network.carry(alice.address, bob.address, &rekey);
+    run(&mut alice, &mut bob, SECOND);
+    for (own, len) in [(&data, 96), (&old, 96), (&rekey, 148)] {
+        assert_eq!(own.len(), len);
+        let before = network.sent_by(alice.address).len();
+        // Whatever port it left from.
+        for port in [PORT, 49152] {
+            alice.send(&udp_packet(port, bob.address, own)).unwrap();
+            loops += 1;
+            assert_eq!(alice.handle.counters().routing_loops, loops);
+        }
+        assert_eq!(network.sent_by(alice.address).len(), before);
+    }
+    // A handshake that is over is nobody's, and goes to nobody else either.
+    let elsewhere = "192.0.2.3:51820".parse().unwrap();
+    for (to, other) in [(bob.address, &initiation), (elsewhere, &data), (bob.address, &vec![])] {
+        let before = network.sent_by(alice.address).len();
+        alice.send(&udp_packet(PORT, to, other)).unwrap();
+        assert_eq!(network.sent_by(alice.address).len(), before + 1);
+    }
+    assert_eq!(alice.handle.counters().routing_loops, loops);
+}
+
+#[test]
+fn a_host_behind_the_tunnel_may_have_its_own_to_the_same_endpoint_from_the_same_port() {
+    let network = Network::new();
+    let (mut alice, mut bob) = default_route(&network);
+    let mut carol = node(&network, 3, &host::key_of(2));
+    carol.handle.set_endpoint(carol.peer, bob.address);
     let peer = Peer {
-        public_key: &host::key_of(2).public_key(),
+        public_key: &host::key_of(3).public_key(),
         preshared_key: &PresharedKey::NONE,
-        endpoint: Some(address_of(2)),
-        allowed_ips: &["0.0.0.0/0".parse().unwrap()],
+        endpoint: None,
+        allowed_ips: &[],
         persistent_keepalive: 0,
     };
-    handle.set_peer(&peer).unwrap();
-    tunnel.start(network.now());
-    assert_eq!(interface.try_send(&udp_packet(49152, address_of(2))), Ok(true));
-    tunnel.poll(network.now()).unwrap();
-    assert_eq!(handle.counters().routing_loops, 1);
+    bob.handle.set_peer(&peer).unwrap();
+    alice.send(&packet(0, 60)).unwrap();
+    run(&mut alice, &mut bob, SECOND);
+    bob.inbox.clear();
+    let initiation = intercept(&mut carol, &bob);
+    network.carry(carol.address, bob.address, &initiation);
+    run(&mut carol, &mut bob, SECOND);
+    let data = intercept(&mut carol, &bob);
+    for (theirs, kind) in [(initiation, 1), (data, 4)] {
+        assert_eq!(theirs[0], kind);
+        let packet = udp_packet(PORT, bob.address, &theirs);
+        alice.send(&packet).unwrap();
+        run(&mut alice, &mut bob, SECOND);
+        assert_eq!(bob.inbox.pop(), Some(packet));
+    }
+    assert_eq!(alice.handle.counters().routing_loops, 0);
 }
 
 #[test]

@@ -123,7 +123,14 @@ fn packets_cross(loopback: impl Into<std::net::IpAddr>) {
     // The socket of both families tells the address of an IPv4 peer as an IPv6 one: still a
     // loop.
     if let SocketAddr::V4(endpoint) = endpoint {
-        let mut looped = packet(0, 28);
+        bob.tunnel.close().unwrap();
+        let there = UdpSocket::bind((Ipv4Addr::LOCALHOST, bob_port)).unwrap();
+        alice.send(&packet(5, 20));
+        alice.poll();
+        let mut datagram = [0; 64];
+        assert_eq!(there.recv(&mut datagram).unwrap(), 64);
+        let mut looped = packet(0, 92);
+        looped[28..].copy_from_slice(&datagram);
         looped[9] = 17;
         looped[16..20].copy_from_slice(&endpoint.ip().octets());
         looped[20..22].copy_from_slice(&alice_port.to_be_bytes());
@@ -131,6 +138,7 @@ fn packets_cross(loopback: impl Into<std::net::IpAddr>) {
         alice.send(&looped);
         alice.poll();
         assert_eq!(alice.handle.counters().routing_loops, 1);
+        return;
     }
     alice.tunnel.close().unwrap();
     bob.tunnel.close().unwrap();

@@ -11,7 +11,8 @@ use embedded_nal_async::AddrType;
 use futures_lite::future::{block_on, pending, poll_once};
 use wg_core::Instant;
 use wg_nal::{
-    EndpointName, Family, LONGEST_WAIT, QUERY_PATIENCE, SHORTEST_WAIT, poll_resolve, resolve,
+    EndpointName, Family, LONGEST_QUERY, LONGEST_WAIT, Monotonic, QUERY_PATIENCE, SHORTEST_WAIT,
+    poll_resolve, resolve,
 };
 
 const V4: &str = "192.0.2.1";
@@ -88,8 +89,53 @@ fn at(address: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.parse().unwrap(), 51820))
 }
 
+/// A clock that who waits for sets forward.
+struct Time(Cell<Instant>);
+
+impl Monotonic for Time {
+    fn now(&self) -> Instant {
+        self.0.get()
+    }
+
+    async fn delay_until(&self, at: Instant) {
+        self.0.set(self.now().max(at));
+    }
+}
+
+/// A clock that stands.
+struct Never;
+
+impl Monotonic for Never {
+    fn now(&self) -> Instant {
+        Instant::ZERO
+    }
+
+    async fn delay_until(&self, _: Instant) {
+        pending::<()>().await;
+    }
+}
+
 fn run(name: &mut EndpointName<'_>, dns: &Dns, now: Instant) -> Option<SocketAddr> {
-    block_on(resolve(name, dns, || now))
+    block_on(resolve(name, dns, &Time(now.into())))
+}
+
+/// A name server to which a packet is lost, on a stack that asks once and waits.
+#[test]
+fn a_query_without_an_answer_fails_in_time_and_the_next_round_has_its_wait() {
+    let dns = Dns::with(Some(V4), Some(V6));
+    let mut name = name();
+    dns.silent.set(true);
+    let time = Time(Instant::ZERO.into());
+    assert_eq!(block_on(resolve(&mut name, &dns, &time)), None);
+    assert_eq!(dns.asked(), [Family::V6, Family::V4]);
+    assert_eq!(time.now(), Instant::ZERO.saturating_add(2 * LONGEST_QUERY));
+    // The wait began with the round, and is over.
+    assert_eq!(name.deadline(), Some(time.now()));
+    dns.silent.set(false);
+    assert_eq!(block_on(resolve(&mut name, &dns, &time)), at(V6));
+    let again = time.now();
+    name.unanswered(again, at(V6));
+    assert_eq!(name.deadline(), Some(again.saturating_add(2 * SHORTEST_WAIT)));
 }
 
 #[test]
@@ -207,7 +253,8 @@ fn a_resolver_that_is_dropped_asks_again() {
     let mut name = name();
     dns.silent.set(true);
     block_on(async {
-        let dropped = pin!(resolve(&mut name, &dns, || Instant::ZERO));
+        let never = Never;
+        let dropped = pin!(resolve(&mut name, &dns, &never));
         assert_eq!(poll_once(dropped).await, None);
     });
     dns.silent.set(false);

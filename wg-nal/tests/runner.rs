@@ -148,6 +148,20 @@ fn stopping_wipes_the_session_and_running_again_makes_another() {
 }
 
 #[test]
+fn what_a_handle_sets_after_the_runner_was_dropped_is_wiped() {
+    let network = Network::new();
+    let (mut a, b) = pair(&network);
+    a.runner = None;
+    a.handle.set_private_key(Some(&a.key));
+    assert_eq!(a.handle.public_key(), None);
+    a.add_peer(&b.key, Some(b.address()));
+    assert_eq!(a.handle.find_peer(&b.key.public_key()), None);
+    // What is sent does not stay either.
+    assert_eq!(a.interface.try_send(&packet("to nobody")), Ok(true));
+    assert_eq!((a.handle.waiting(), a.handle.counters().abandoned), (0, 1));
+}
+
+#[test]
 fn an_underlay_that_fails_is_left_alone_for_a_while_and_comes_back() {
     let network = Network::new();
     let (mut a, mut b) = pair(&network);
@@ -184,18 +198,21 @@ fn a_session_link_comes_up_by_itself_and_again_after_silence() {
 #[test]
 fn the_tunnels_own_datagrams_are_not_sent_through_it() {
     let network = Network::new();
-    let (mut a, mut b) = pair(&network);
+    let (mut a, b) = pair(&network);
     let mut simulation = Simulation::new(&network);
     run(&mut simulation, &mut a);
-    run(&mut simulation, &mut b);
-    let mut datagram = packet("....!!!!");
-    datagram[9] = 17;
-    datagram[16..20].copy_from_slice(&[192, 0, 2, 2]);
-    datagram[20..24].copy_from_slice(&[0xca, 0x6c, 0xca, 0x6c]);
-    assert_eq!(a.interface.try_send(&datagram), Ok(true));
+    assert_eq!(a.interface.try_send(&packet("hello")), Ok(true));
     simulation.run_for(SOON);
-    assert_eq!(a.handle.counters().routing_loops, 1);
-    assert!(network.record.borrow().is_empty());
+    let (_, initiation) = network.arrived(b.address()).unwrap();
+    let mut looped = packet("....!!!!");
+    looped[9] = 17;
+    looped[16..20].copy_from_slice(&[192, 0, 2, 2]);
+    looped[20..24].copy_from_slice(&[0xca, 0x6c, 0xca, 0x6c]);
+    looped.extend(initiation);
+    assert_eq!(a.interface.try_send(&looped), Ok(true));
+    simulation.run_for(SOON);
+    assert_eq!((a.handle.counters().routing_loops, a.handle.waiting()), (1, 1));
+    assert_eq!(network.sent_by(a.address()), [148]);
 }
 
 /// The tasks of an application, each of which waits until it can connect.

@@ -1,6 +1,7 @@
 //! Who has much to do leaves the others their turns: tasks beside the tunnel, and in the tunnel
 //! what is sent, what is received, timers and commands.
 
+mod last_first;
 mod virtual_network;
 
 use std::cell::Cell;
@@ -9,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embassy_futures::yield_now;
-use virtual_network::host::{Host, host, host_over, introduce, packet, run};
+use virtual_network::host::{Host, host, host_over, introduce, packet, pair, run};
 use virtual_network::{Network, Simulation, Socket, address_of};
 use wg_core::{Endpoint, Refusal, Source};
 use wg_nal::Datagrams;
@@ -152,6 +153,79 @@ fn a_flood_of_datagrams_leaves_other_tasks_their_turns() {
     simulation.run_for(SOON);
     assert_eq!(a.handle.refusals().count(Refusal::Malformed), 1000);
     assert!(turns.get() >= 100, "{} turns beside 1000 datagrams", turns.get());
+}
+
+/// A reader that reads all there is in its turn loses nothing, however many datagrams wait.
+#[test]
+fn a_burst_leaves_who_reads_its_turn_on_an_executor_that_prefers_who_was_woken_last() {
+    const BURST: u32 = 1000;
+    let network = Network::new();
+    let (a, b) = pair(&network);
+    let (mut a_runner, mut b_runner) = (a.runner.unwrap(), b.runner.unwrap());
+    let (mut sending, mut reading) = (a.interface, b.interface);
+    let read = Cell::new(0);
+    let test = async {
+        sending.send(&packet("hello")).await.unwrap();
+        while read.get() == 0 {
+            network.pass(Duration::from_millis(20));
+            yield_now().await;
+        }
+        for _ in 0..BURST {
+            sending.send(&packet("one of many")).await.unwrap();
+        }
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        network.pass(Duration::from_millis(20));
+        while read.get() + b.handle.counters().overrun <= BURST {
+            yield_now().await;
+        }
+    };
+    last_first::run(vec![
+        Box::pin(async { a_runner.run().await }),
+        Box::pin(async { b_runner.run().await }),
+        Box::pin(async {
+            loop {
+                reading.receive(|_| read.set(read.get() + 1)).await;
+            }
+        }),
+        Box::pin(test),
+    ]);
+    assert_eq!((read.get(), b.handle.counters()), (BURST + 1, Default::default()));
+}
+
+#[test]
+fn who_sends_into_a_tunnel_that_does_not_run_leaves_other_tasks_their_turns() {
+    for begun in [false, true] {
+        let network = Network::new();
+        let (mut a, _b) = pair(&network);
+        let mut simulation = Simulation::new(&network);
+        if begun {
+            run(&mut simulation, &mut a);
+            simulation.run_for(SOON);
+            a.handle.stop();
+            simulation.run_for(SOON);
+        }
+        let sent = Rc::new(Cell::new(0));
+        let (so_far, mut interface) = (sent.clone(), a.interface);
+        simulation.spawn(async move {
+            for _ in 0..1000 {
+                interface.send(&packet("into the void")).await.unwrap();
+                so_far.set(so_far.get() + 1);
+            }
+        });
+        let turns = Rc::new(Cell::new(0));
+        let (counted, sending) = (turns.clone(), sent.clone());
+        simulation.spawn(async move {
+            while sending.get() < 1000 {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        simulation.run_for(SOON);
+        assert_eq!(sent.get(), 1000);
+        assert!(turns.get() >= 1000, "{} turns beside 1000 packets", turns.get());
+    }
 }
 
 /// Else a flood of datagrams, each of which ends the wait, holds back all timers on embassy.

@@ -173,8 +173,7 @@ impl Engine {
 
     /// Seals a packet where it lies and sends it, or keeps it until there is a session.
     fn send(&mut self, now: Instant, mut frame: Frame) {
-        let endpoints = self.device.peers().filter_map(|peer| self.device.endpoint(peer));
-        if let Some(endpoint) = routing_loop(frame.packet(), self.sockets.port(), endpoints) {
+        if let Some(endpoint) = routing_loop(frame.packet(), &self.device) {
             count(&mut self.counters.routing_loops);
             if let Some(more) = self.journal.turn(now, Topic::RoutingLoop) {
                 warn!(

@@ -16,7 +16,7 @@ use super::timeout::Request;
 use super::{Built, Device};
 use crate::constants::{PADDING_MULTIPLE, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME};
 use crate::crypto;
-use crate::endpoint::Transmit;
+use crate::endpoint::{Endpoint, Transmit};
 use crate::ip;
 use crate::message::{DATA_HEADER_LEN, DATA_OVERHEAD, DataHeader, INITIATION_LEN, TAG_LEN, kind};
 use crate::peer::PeerId;
@@ -128,6 +128,17 @@ impl Device<'_> {
         let job = self.begin_seal(now, packet);
         let sealed = job.as_ref().map_err(|error| *error)?.seal_in_place(buf)?;
         self.commit_seal(now, sealed).map_err(SendError::Refused)
+    }
+
+    /// Where [`seal`](Self::seal) would send an inner packet, and the length of the datagram;
+    /// `None` for what it refuses. Nothing is changed and nothing counted.
+    ///
+    /// For who knows what the network carries whole: what is sealed counts as sent, and an answer
+    /// is waited for. O(prefix length).
+    pub fn preview(&self, packet: &[u8]) -> Option<(Endpoint, usize)> {
+        let header = ip::parse(packet).ok().filter(|_| self.up)?;
+        let to = self.peers.get(self.routes.lookup(header.destination)?)?.whereabouts.get()?;
+        Some((to, padded_len(packet.len(), self.mtu).saturating_add(DATA_OVERHEAD)))
     }
 
     /// First phase: chooses the peer by the packet's destination, and takes a counter of its

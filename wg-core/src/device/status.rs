@@ -2,10 +2,14 @@
 
 use core::net::SocketAddr;
 
+use zerocopy::FromBytes;
+use zerocopy::byteorder::little_endian::U32;
+
 use super::Device;
 use crate::ip::AllowedIp;
 use crate::keypair::Keypair;
 use crate::keys::PublicKey;
+use crate::message::kind;
 use crate::peer::PeerId;
 use crate::refusal::{Refusal, Refusals};
 use crate::time::Instant;
@@ -92,6 +96,25 @@ impl Device<'_> {
         let peer = self.peers.get(id.slot)?;
         let alive = peer.occupied && peer.generation == id.generation;
         peer.whereabouts.get().filter(|_| alive).map(|endpoint| endpoint.remote)
+    }
+
+    /// Whether a datagram is one that this device made, or the beginning of one, by the index in
+    /// it: of a handshake or a session that it has. Both sides choose these at random, and a peer
+    /// chooses another one for everyone, so another device's are not taken for ours.
+    ///
+    /// Cookie replies are not known again, since they have no index of ours. For data messages
+    /// O(peers).
+    pub fn is_own(&self, datagram: &[u8]) -> bool {
+        let Some((&[kind, index], _)) = <[U32; 2]>::ref_from_prefix(datagram).ok() else {
+            return false;
+        };
+        match kind.get() {
+            kind::INITIATION | kind::RESPONSE => self.receivers.find(index.get()).is_some(),
+            kind::DATA => (0..self.fresh)
+                .filter_map(|slot| self.peers.get(slot))
+                .any(|peer| peer.occupied && peer.keypairs.sends_to(index.get())),
+            _ => false,
+        }
     }
 
     /// The prefixes that route to this peer.

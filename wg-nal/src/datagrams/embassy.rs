@@ -13,6 +13,7 @@ use embassy_time::{Duration, Instant};
 use wg_core::{Ecn, Endpoint, Source};
 
 use super::{Datagrams, UnderlayError, largest_payload, reply_address};
+use crate::waker::TURNS;
 
 /// A bound socket of embassy-net.
 ///
@@ -68,9 +69,6 @@ struct Queue {
     no_cookies_before: Instant,
 }
 
-/// So often this task waits for its turn until all others had theirs: embassy's executor goes on
-/// with whoever was woken last, which the first time is this task.
-const TURNS: u32 = 2;
 /// Long enough for the slowest link that carries IP packets of 1500 bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Long enough for an answer of a neighbour, and short enough for everybody else.
@@ -208,10 +206,6 @@ pub(crate) fn address(
 
 impl Datagrams for EmbassyUdp<'_, '_> {
     type Error = UnderlayError<EmbassyError>;
-
-    fn local_port(&self) -> Option<u16> {
-        Some(self.socket.endpoint().port).filter(|port| *port != 0)
-    }
 
     fn largest_datagram(&self, to: IpAddr) -> usize {
         largest_payload(self.ip_mtu, to)

@@ -17,8 +17,9 @@ use super::{Datagrams, ETHERNET_MTU, UnderlayError, largest_payload, reply_addre
 /// asks a modem for the datagram and waits for its answer: there, a tunnel loses datagrams
 /// whenever it sends.
 ///
-/// Replies leave from the local address on which the request came. A socket from `bind_single`
-/// has one address only; on a host with several, bind with `bind_multiple`.
+/// Replies leave from the local address on which the request came, or, where the stack fails to
+/// send from that, from the one that the socket is bound to. A socket from `bind_single` has one
+/// address only; on a host with several, bind with `bind_multiple`.
 ///
 /// # Which way datagrams go
 ///
@@ -62,10 +63,6 @@ impl<S: UnconnectedUdp> CancelSafe<S> {
 impl<S: UnconnectedUdp> Datagrams for CancelSafe<S> {
     type Error = UnderlayError<S::Error>;
 
-    fn local_port(&self) -> Option<u16> {
-        Some(self.local.port()).filter(|port| *port != 0)
-    }
-
     fn largest_datagram(&self, to: IpAddr) -> usize {
         largest_payload(self.ip_mtu, to)
     }
@@ -93,6 +90,11 @@ impl<S: UnconnectedUdp> Datagrams for CancelSafe<S> {
             return Err(UnderlayError::OtherFamily);
         }
         let local = self.local_for(to);
-        self.socket.send(local, to.remote, datagram).await.map_err(UnderlayError::Stack)
+        let mut sent = self.socket.send(local, to.remote, datagram).await;
+        if sent.is_err() && local != self.local {
+            // The address on which the peer was heard last may be gone.
+            sent = self.socket.send(self.local, to.remote, datagram).await;
+        }
+        sent.map_err(UnderlayError::Stack)
     }
 }

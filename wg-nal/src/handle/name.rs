@@ -24,7 +24,7 @@ impl<T: Monotonic> Handle<'_, T> {
     /// go unanswered, for IPv6 and IPv4 by turns.
     ///
     /// Run it beside the runner, never in its way: a query takes as long as the stack's DNS
-    /// takes. It ends when the peer is removed, and for an address in place of a name at once.
+    /// takes, up to [`LONGEST_QUERY`](crate::LONGEST_QUERY). It ends when the peer is removed, and for an address in place of a name at once.
     /// Dropping it is safe.
     #[cfg(feature = "embedded-nal-async")]
     pub async fn keep_resolved<D: embedded_nal_async::Dns>(
@@ -38,7 +38,7 @@ impl<T: Monotonic> Handle<'_, T> {
             return;
         }
         while self.status(peer).is_some() {
-            let found = crate::resolve::resolve(name, dns, || self.time.now()).await;
+            let found = crate::resolve::resolve(name, dns, &self.time).await;
             // A session that came meanwhile knows better where the peer is.
             let status = self.status(peer);
             let is_up = status.is_some_and(|status| status.connection == Connection::Up);

@@ -2,6 +2,8 @@
 //! embassy-net in one process.
 
 mod conformance;
+#[path = "../last_first/mod.rs"]
+mod last_first;
 mod turns;
 mod two_stacks;
 
@@ -78,6 +80,36 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
             assert_eq!(client.recv_from(&mut buf).unwrap().0, 5);
         });
     }
+}
+
+/// The peer keeps to the address that it heard us from last, until it hears us from another one.
+#[test]
+fn a_reply_leaves_though_the_address_that_was_asked_is_gone() {
+    let client = std::net::UdpSocket::bind("[::1]:0").unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let remote = client.local_addr().unwrap();
+    let to = Endpoint { remote, local: Some("2001:db8::1".parse().unwrap()) };
+    let anywhere = "[::]:0".parse().unwrap();
+    let mut buf = [0; 100];
+    in_time(async {
+        let stack = std_embedded_nal_async::Stack::default();
+        let socket = stack.bind_multiple(anywhere).await.unwrap();
+        CancelSafe::new(socket, anywhere).send(to, b"reply").await.unwrap();
+        assert_eq!(client.recv(&mut buf).unwrap(), 5);
+    });
+    over_two_stacks(1500, true, async |one, two| {
+        let (mut m1, mut m2) = (UdpBuffers::<1, 4, 4000>::new(), UdpBuffers::<1, 4, 4000>::new());
+        let (p1, p2) = (UdpPool::new(one, 1500, &mut m1), UdpPool::new(two, 1500, &mut m2));
+        for [here, there, gone] in [[v4(1), v4(2), v4(7)], [v6(1), v6(2), v6(7)]] {
+            let anywhere =
+                SocketAddr::new(if here.is_ipv4() { [0; 4].into() } else { [0; 16].into() }, PORT);
+            let socket = p1.nal().bind_multiple(anywhere).await.unwrap();
+            let mut peer = p2.nal().bind_multiple(there).await.unwrap();
+            let to = Endpoint { remote: there, local: Some(gone.ip()) };
+            CancelSafe::new(socket, anywhere).send(to, b"reply").await.unwrap();
+            assert_eq!(peer.receive_into(&mut buf).await.unwrap(), (5, there, here));
+        }
+    });
 }
 
 #[test]

@@ -1,11 +1,7 @@
 //! What becomes of datagrams when the stack of embassy-net does not get its turn at once.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embassy_net::StackResources;
 use embassy_net::driver::{HardwareAddress, LinkState};
@@ -15,47 +11,8 @@ use futures_lite::future::{block_on, or, poll_once};
 use wg_core::Endpoint;
 use wg_nal::{CancelSafe, Datagrams, EdgeUdp, EmbassyUdp, UdpBuffers, UdpPool};
 
-use crate::Memory;
 use crate::two_stacks::{PORT, carry, config, over_two_stacks, v4};
-
-/// An executor that goes on with whoever was woken last, as embassy's does.
-struct LastFirst(Arc<Mutex<Vec<usize>>>);
-
-struct Woken {
-    task: usize,
-    queue: Arc<Mutex<Vec<usize>>>,
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        let mut queue = self.queue.lock().unwrap();
-        if !queue.contains(&self.task) {
-            queue.push(self.task);
-        }
-    }
-}
-
-impl LastFirst {
-    /// Runs the tasks until the last of them is done.
-    fn run(&self, mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
-        let begun = Instant::now();
-        self.0.lock().unwrap().extend(0..tasks.len());
-        loop {
-            let woken = std::mem::take(&mut *self.0.lock().unwrap());
-            if woken.is_empty() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "waited in vain");
-            for task in woken.into_iter().rev() {
-                let waker = Arc::new(Woken { task, queue: self.0.clone() }).into();
-                let done = tasks[task].as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-                if done && task == tasks.len() - 1 {
-                    return;
-                }
-            }
-        }
-    }
-}
+use crate::{Memory, last_first};
 
 #[test]
 fn a_full_buffer_of_embassy_net_is_emptied_on_an_executor_that_prefers_who_was_woken_last() {
@@ -81,7 +38,7 @@ fn a_full_buffer_of_embassy_net_is_emptied_on_an_executor_that_prefers_who_was_w
             assert_eq!(alice.send(to, b"one of six").await, Ok(()), "number {number}");
         }
     };
-    LastFirst(Arc::default()).run(vec![
+    last_first::run(vec![
         Box::pin(async { run1.run().await }),
         Box::pin(async { run2.run().await }),
         Box::pin(carry(tx1, rx2)),
@@ -144,6 +101,36 @@ fn what_a_socket_of_udp_nal_took_is_sent_though_the_socket_is_dropped() {
             let (_, mut second) = p1.nal().bind_single(v4(1)).await.unwrap();
             server.send(v4(2), at, b"for the second").await.unwrap();
             assert_eq!(second.receive_into(&mut [0; 100]).await.unwrap().0, 14);
+        };
+        or(heard, async {
+            embassy_time::Timer::after_secs(2).await;
+            panic!("a datagram was lost");
+        })
+        .await;
+    });
+}
+
+/// A client of a fixed port that is begun anew.
+#[test]
+fn who_binds_a_port_again_sends_what_was_left_and_hears_nothing_that_is_old() {
+    over_two_stacks(1500, true, async |one, two| {
+        let (mut m1, mut m2) = (UdpBuffers::<2, 4, 4000>::new(), UdpBuffers::<1, 4, 4000>::new());
+        let (p1, p2) = (UdpPool::new(one, 1500, &mut m1), UdpPool::new(two, 1500, &mut m2));
+        let mut server = p2.nal().bind_multiple(v4(2)).await.unwrap();
+        let mut buf = [0; 100];
+        let heard = async {
+            let (_, mut first) = p1.nal().bind_single(v4(1)).await.unwrap();
+            server.send(v4(2), v4(1), b"for the first").await.unwrap();
+            embassy_time::Timer::after_millis(50).await;
+            first.send(v4(1), v4(2), b"last words").await.unwrap();
+            drop(first);
+            let (at, mut second) = p1.nal().bind_single(v4(1)).await.unwrap();
+            assert_eq!(at, v4(1));
+            assert_eq!(server.receive_into(&mut buf).await.unwrap().0, 10);
+            server.send(v4(2), v4(1), b"for the second one").await.unwrap();
+            assert_eq!(second.receive_into(&mut buf).await.unwrap().0, 18);
+            second.send(v4(1), v4(2), b"first words").await.unwrap();
+            assert_eq!(server.receive_into(&mut buf).await.unwrap().0, 11);
         };
         or(heard, async {
             embassy_time::Timer::after_secs(2).await;

@@ -287,10 +287,6 @@ pub fn address_of(host: u8) -> SocketAddr {
 impl Datagrams for Socket {
     type Error = &'static str;
 
-    fn local_port(&self) -> Option<u16> {
-        Some(self.address.get().port())
-    }
-
     async fn receive(&mut self, buf: &mut [u8]) -> Result<(usize, Source), &'static str> {
         poll_fn(|cx| {
             self.fail()?;

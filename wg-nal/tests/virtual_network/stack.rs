@@ -240,10 +240,11 @@ pub fn packet(number: u8, len: usize) -> Vec<u8> {
     packet
 }
 
-/// A UDP packet with an empty datagram.
-pub fn udp_packet(source_port: u16, to: SocketAddr) -> Vec<u8> {
+/// A UDP packet with a datagram.
+pub fn udp_packet(source_port: u16, to: SocketAddr, datagram: &[u8]) -> Vec<u8> {
     let SocketAddr::V4(to) = to else { panic!("IPv4 only") };
-    let mut packet = packet(0, 28);
+    let mut packet = packet(0, 28 + datagram.len());
+    packet[28..].copy_from_slice(datagram);
     packet[9] = 17;
     packet[16..20].copy_from_slice(&to.ip().octets());
     packet[20..22].copy_from_slice(&source_port.to_be_bytes());

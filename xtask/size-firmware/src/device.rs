@@ -131,6 +131,7 @@ fn call_phases<const TEXT: bool>(device: &mut Device<'static>) {
     fill(&mut buf);
     let now = instant();
     let opening = call3(Device::begin_open, device, now, &buf[..]);
+    black_box(call2(Device::preview, device, &buf[..]));
     let sealing = call3(Device::begin_seal, device, now, &buf[..]);
     if let (Ok(opening), Ok(sealing), true) = (&opening, &sealing, TEXT) {
         text::call_debug(device, opening, sealing);
@@ -172,6 +173,7 @@ fn call_status(device: &Device<'static>, peer: PeerId) {
     drain(call1(Refusals::iter, refusals));
     black_box(call1(Refusal::name, Refusal::Malformed));
     black_box(call1(Device::is_up, device));
+    black_box(call2(Device::is_own, device, &bytes::<16>()[..]));
 }
 
 #[inline(never)]

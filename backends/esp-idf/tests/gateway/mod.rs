@@ -37,8 +37,9 @@ pub(crate) struct Desk {
     call: AtomicBool,
     /// Datagrams that came, answered or not.
     pub(crate) datagrams: AtomicU32,
-    /// From where the last one came.
+    /// From where the last one came, and it itself.
     pub(crate) from: Mutex<Option<SocketAddr>>,
+    pub(crate) last: Mutex<Vec<u8>>,
     /// What came to UDP port 9.
     pub(crate) kept: Mutex<Vec<Vec<u8>>>,
 }
@@ -150,8 +151,9 @@ fn run(socket: &UdpSocket, desk: &Desk) {
     let mut buffer = [0; 2048];
     while !desk.stop.load(Ordering::SeqCst) {
         if let Ok((len, from)) = socket.recv_from(&mut buffer) {
-            desk.datagrams.fetch_add(1, Ordering::SeqCst);
             *desk.from.lock().unwrap() = Some(from);
+            *desk.last.lock().unwrap() = buffer[..len].to_vec();
+            desk.datagrams.fetch_add(1, Ordering::SeqCst);
             if !desk.mute.load(Ordering::SeqCst) {
                 match device.handle_datagram(now(), &mut rng, from.into(), &mut buffer[..len]) {
                     Ok(Received::Packet { packet, .. }) => {
