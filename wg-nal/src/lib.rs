@@ -180,6 +180,7 @@
 //! | `smoltcp` | the interface as a device of smoltcp 0.12, for smoltcp-nal | 1.88 |
 //! | `sntp` | `Sntp`, the time of day from a server | 1.88 |
 //! | `flash` | `FlashStore`, records in NOR flash | 1.89 |
+//! | `word32` | cryptography for 32-bit processors without a carry flag: faster, and on Xtensa the one whose time does not depend on keys | 1.88 |
 //! | `std` | `FileStore`, records in files | 1.88 |
 //! | `log`, `defmt` | log lines | 1.88 |
 

@@ -33,6 +33,10 @@
 //! | timestamps over reboots, the private key | flash: [`store`] |
 //! | the configuration | the text of a wg-quick file in flash: [`read_text`] |
 //!
+//! On the Xtensa chips (ESP32, S2, S3) the cryptography is wg-core's `word32`, because the portable
+//! crates branch on secrets there, as compiled. On the others it is faster too: ask for the feature
+//! `word32` of `wg-nal`.
+//!
 //! # What a mistake or a bad day does
 //!
 //! None of it needs a reboot, and each row has a test.

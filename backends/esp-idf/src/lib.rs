@@ -5,6 +5,10 @@
 //! everything else, and comes from a wg-quick file too. A tunnel is one thread, which ends with
 //! [`Tunnel::stop`].
 //!
+//! On the Xtensa chips (ESP32, S2, S3) the cryptography is wg-core's `word32`, because the portable
+//! crates branch on secrets there, as compiled. On the others it is faster too: ask for the feature
+//! `word32` of `wg-core`.
+//!
 //! # On this machine
 //!
 //! The crate builds on Linux, over std's sockets, where the inner side is any [`Inside`]. lwIP's,
