@@ -25,7 +25,8 @@ pub(super) fn measure(crypto: Crypto) -> Result<Numbers> {
     setup::require(xtensa::NEEDS)?;
     setup::require(&[Need::RiscvEmulator])?;
     let features = crypto.features("emulator");
-    let binary = Binary { name: "emulator", crypto, features: &features };
+    let binary =
+        Binary { name: "emulator", crypto, features: &features, opt_level: OptLevel::Speed };
     let mut columns = Vec::new();
     for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
         println!("building and running the cases for {name}");
@@ -45,8 +46,24 @@ pub(crate) struct Program {
     pub(crate) output: String,
 }
 
+/// What a program is built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OptLevel {
+    Speed,
+    Size,
+}
+
+impl OptLevel {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "3",
+            Self::Size => "s",
+        }
+    }
+}
+
 /// Builds `constant-time` for each instruction set, and runs it while the next one is built.
-pub(crate) fn constant_time(thorough: bool) -> Result<Vec<Program>> {
+pub(crate) fn constant_time(opt_level: OptLevel, thorough: bool) -> Result<Vec<Program>> {
     setup::require(xtensa::NEEDS)?;
     setup::require(&[Need::RiscvEmulator])?;
     let mut features = Crypto::Word32.features("emulator");
@@ -55,7 +72,8 @@ pub(crate) fn constant_time(thorough: bool) -> Result<Vec<Program>> {
         features += ",thorough";
         seconds = 4 * 3600;
     }
-    let binary = Binary { name: "constant-time", crypto: Crypto::Word32, features: &features };
+    let crypto = Crypto::Word32;
+    let binary = Binary { name: "constant-time", crypto, features: &features, opt_level };
     std::thread::scope(|scope| {
         let mut runs = Vec::new();
         for (name, abi) in [("xtensa", Abi::Call0), ("xtensa_windowed", Abi::Windowed)] {
@@ -67,7 +85,7 @@ pub(crate) fn constant_time(thorough: bool) -> Result<Vec<Program>> {
         }
         println!("building the functions for rv32");
         let image = binary.build_riscv()?;
-        let assembly = std::fs::read_to_string(builds(Crypto::Word32).join("constant-time.s"))?;
+        let assembly = std::fs::read_to_string(binary.builds().join("constant-time.s"))?;
         let run = scope.spawn(move || simulate_riscv(&image, seconds));
         runs.push(("rv32", assembly, run));
         println!("waiting for the last runs");
@@ -94,17 +112,31 @@ struct Binary<'a> {
     name: &'a str,
     crypto: Crypto,
     features: &'a str,
+    opt_level: OptLevel,
 }
 
 impl Binary<'_> {
+    fn builds(&self) -> PathBuf {
+        let builds = builds(self.crypto);
+        if self.opt_level == OptLevel::Speed { builds } else { builds.join("size") }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--features".to_owned(), self.features.to_owned()];
+        if self.opt_level == OptLevel::Size {
+            arguments.push("--config=profile.release.opt-level=\"s\"".to_owned());
+        }
+        arguments
+    }
+
     fn build_xtensa(&self, abi: Abi) -> Result<PathBuf> {
         Firmware {
             package: &package(),
             binary: self.name,
-            cargo_arguments: &["--features".into(), self.features.into()],
+            cargo_arguments: &self.arguments(),
             rustc_arguments: &[UNROLL],
             link_script: &xtensa::sim_link_script(),
-            target_dir: &builds(self.crypto),
+            target_dir: &self.builds(),
         }
         .build(abi)
     }
@@ -113,13 +145,13 @@ impl Binary<'_> {
     fn build_riscv(&self) -> Result<PathBuf> {
         // The machine that `size` runs on.
         let link_script = root().join("xtask/size-firmware/link.ld");
-        let builds = builds(self.crypto);
+        let builds = self.builds();
         let assembly = builds.join(self.name).with_extension("s");
         output_of(
             Toolchain::find()?
                 .cargo()
                 .args(["rustc", "--release", "--locked", "--bin", self.name])
-                .args(["--features", self.features])
+                .args(self.arguments())
                 .args(["-Zbuild-std=core,alloc", "--target", RISCV, "--target-dir"])
                 .arg(&builds)
                 .args(["--", &format!("--emit=asm={},link", assembly.display())])
