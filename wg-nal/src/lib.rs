@@ -154,7 +154,8 @@
 //! an error: esp-radio's default frame of 1492 counts the Ethernet header, which leaves 1418
 //! over IPv4 and 1398 over IPv6. So the adapters ask for the underlay's MTU, the interface's is
 //! what then fits over IPv6, and what still does not fit is counted in
-//! [`Counters::too_long`] and not sent.
+//! [`Counters::too_long`] and not sent. embedded-nal knows no MTU: there the interface begins with
+//! what fits Ethernet, and [`Interface::set_mtu`] is for links that carry less.
 //!
 //! # A board as gateway
 //!
