@@ -23,7 +23,8 @@ use crate::workspace::{shown, tail, target_dir};
 /// named first, with the command that installs it.
 #[derive(Args)]
 pub(crate) struct Test {
-    /// Install what is missing first: Debian packages, rust-src, cargo-deny.
+    /// Install what is missing first: Debian packages as root or through sudo, rust-src and the
+    /// oldest Rust that is promised through rustup, cargo-deny.
     #[arg(long)]
     install: bool,
     /// Run only the steps whose name begins so. May be given several times.
@@ -50,11 +51,8 @@ pub(crate) struct Step {
 
 impl Test {
     pub(crate) fn run(&self) -> Result<()> {
-        let is_wanted = |step: &Step| {
-            self.step.is_empty() || self.step.iter().any(|name| step.name.starts_with(name))
-        };
         if self.list {
-            for step in steps::all()?.iter().filter(|step| is_wanted(step)) {
+            for step in self.wanted()? {
                 println!("{:<34} {}", step.name, shown(&step.command));
             }
             return Ok(());
@@ -65,10 +63,7 @@ impl Test {
         }
         setup::require(setup::ALL)?;
         unpacked::forget()?;
-        let steps: Vec<_> = steps::all()?.into_iter().filter(is_wanted).collect();
-        if steps.is_empty() {
-            bail!("no step is named so: see `cargo xtask test --list`");
-        }
+        let steps = self.wanted()?;
         let (mut outcomes, mut failed) = (Map::new(), Vec::new());
         for step in steps {
             let name = step.name.clone();
@@ -93,6 +88,21 @@ impl Test {
             bail!("failed: {}", failed.join(", "));
         }
         Ok(())
+    }
+}
+
+impl Test {
+    /// The steps that are asked for. A name that no step has is a mistake, and not less to do.
+    fn wanted(&self) -> Result<Vec<Step>> {
+        let mut steps = steps::all()?;
+        for name in &self.step {
+            if !steps.iter().any(|step| step.name.starts_with(name)) {
+                bail!("no step is named {name}: see `cargo xtask test --list`");
+            }
+        }
+        let is_named = |step: &Step| self.step.iter().any(|name| step.name.starts_with(name));
+        steps.retain(|step| self.step.is_empty() || is_named(step));
+        Ok(steps)
     }
 }
 
