@@ -70,6 +70,9 @@ impl<'t> Config<'t> {
     ///
     /// The work grows with the length of the text times the number of peers, since every key is
     /// compared with those before it.
+    ///
+    /// # Errors
+    /// The first mistake, with its line and column.
     pub fn parse(text: &'t str) -> Result<Self, ParseError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         match check(text) {

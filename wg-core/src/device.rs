@@ -60,8 +60,9 @@ use receivers::Receivers;
 /// An extra call of any of these does nothing. A late one delays what it would have done, so
 /// a late `handle_timeout` costs time and nothing else.
 ///
-/// Work is bounded: a call serves one datagram, one packet or one peer, and takes memory from
-/// nobody but the storage that the device was made with.
+/// Work is bounded: a call serves one datagram, one packet or one peer; those that concern all
+/// peers ([`set_private_key`](Self::set_private_key), [`up`](Self::up), [`down`](Self::down)) go
+/// over them once. None takes memory from anybody but the storage that the device was made with.
 pub struct Device<'a> {
     identity: Own<'a, Identity>,
     peers: Table<'a, Peer>,

@@ -43,6 +43,9 @@ impl PrivateKey {
     }
 
     /// Reads 64 hex digits of either case, in constant time.
+    ///
+    /// # Errors
+    /// [`ParseKeyError`] says what was expected; [`ParseKeyError::Zero`] for a key of zeros.
     pub fn from_hex(text: &str) -> Result<Self, ParseKeyError> {
         Self::parsed(parse_hex(text)?)
     }
@@ -120,6 +123,9 @@ impl PresharedKey {
     }
 
     /// Reads 64 hex digits of either case, in constant time.
+    ///
+    /// # Errors
+    /// [`ParseKeyError`] says what was expected.
     pub fn from_hex(text: &str) -> Result<Self, ParseKeyError> {
         parse_hex(text).map(Self)
     }
@@ -173,6 +179,9 @@ impl PublicKey {
     }
 
     /// Reads 64 hex digits of either case.
+    ///
+    /// # Errors
+    /// [`ParseKeyError`] says what was expected.
     pub fn from_hex(text: &str) -> Result<Self, ParseKeyError> {
         parse_hex(text).map(|key| Self(*key.as_bytes()))
     }

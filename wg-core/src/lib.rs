@@ -79,7 +79,9 @@
 //! # Features
 //!
 //! - `alloc`: [`Device::growing`], a device whose memory grows with its peers.
-//! - `ring`, `graviola`: faster cryptography for hosts; a compile error on bare metal.
+//! - `ring`, `graviola`: faster cryptography for hosts; a compile error on bare metal. `graviola`
+//!   is for x86-64 with AES, AVX2 and BMI1 and for AArch64 with AES and SHA-2, and **panics** on
+//!   older processors as soon as a key is set.
 //! - `word32`: cryptography of our own for 32-bit microcontrollers, faster there than the
 //!   portable crates and without the secret-dependent branches that those have on Xtensa; but
 //!   younger, and read by fewer people. `ring` and `graviola` go before it.

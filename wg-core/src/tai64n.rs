@@ -106,7 +106,10 @@ impl fmt::Debug for Tai64n {
 ///
 /// [`Increasing`] keeps the first rule within one boot.
 pub trait Tai64nClock {
-    /// A stamp greater than every one before, or why there is none at the moment.
+    /// A stamp greater than every one before.
+    ///
+    /// # Errors
+    /// Why there is none at the moment. The initiation is not sent, and asked for again after 5 s.
     fn next(&mut self) -> Result<Tai64n, ClockUnavailable>;
 }
 

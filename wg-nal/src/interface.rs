@@ -47,16 +47,17 @@ pub struct TxToken<'a, 'd> {
     frame: &'a mut &'d mut [u8],
 }
 
-/// The packet is longer than the MTU, so it was not sent.
+/// A packet is longer than the MTU, and was not sent; or an MTU is larger than the resources have
+/// room for, and was not set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLong {
-    /// The length of the largest packet.
+    /// The largest packet, or the largest MTU.
     pub mtu: usize,
 }
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "longer than the MTU of {} bytes", self.mtu)
+        write!(f, "longer than {} bytes: send less, or give Resources a larger MTU", self.mtu)
     }
 }
 

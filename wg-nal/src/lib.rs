@@ -154,7 +154,8 @@
 //! an error: esp-radio's default frame of 1492 counts the Ethernet header, which leaves 1418
 //! over IPv4 and 1398 over IPv6. So the adapters ask for the underlay's MTU, the interface's is
 //! what then fits over IPv6, and what still does not fit is counted in
-//! [`Counters::too_long`] and not sent.
+//! [`Counters::too_long`] and not sent. embedded-nal knows no MTU: there the interface begins with
+//! what fits Ethernet, and [`Interface::set_mtu`] is for links that carry less.
 //!
 //! # A board as gateway
 //!
@@ -178,7 +179,7 @@
 //! | `edge-nal` | `EdgeUdp`, datagrams over its UDP | 1.88 |
 //! | `embassy` | `EmbassyUdp`, datagrams over embassy-net; the interface as its driver; `EmbassyTime`; with `embedded-nal-async` also `UdpNal`, the UDP that embassy-net lacks | 1.91 |
 //! | `smoltcp` | the interface as a device of smoltcp 0.12, for smoltcp-nal | 1.88 |
-//! | `sntp` | `Sntp`, the time of day from a server | 1.88 |
+//! | `sntp` | `Sntp`, the time of day from a server; with `embedded-nal-async` also `SntpSocket`, for its UDP | 1.88 |
 //! | `flash` | `FlashStore`, records in NOR flash | 1.89 |
 //! | `word32` | cryptography for 32-bit processors without a carry flag: faster, and on Xtensa the one whose time does not depend on keys | 1.88 |
 //! | `std` | `FileStore`, records in files | 1.88 |

@@ -34,7 +34,8 @@ pub struct Counters {
     pub refused: u32,
     /// Packets that came in faster than the stack in the tunnel read them.
     pub overrun: u32,
-    /// Packets whose datagrams would not leave the underlay whole. They were not sealed.
+    /// Packets whose datagrams would not leave the underlay whole. They were not sealed. Always 0
+    /// for a tunnel over embedded-nal, which cannot tell how long a datagram may be.
     pub too_long: u32,
     /// Datagrams that the underlay did not take, or failed to send.
     pub unsent: u32,

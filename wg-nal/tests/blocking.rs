@@ -392,7 +392,10 @@ fn what_cannot_be_sent_says_why() {
     let (mut alice, mut bob) = pair(&network);
     let too_long = alice.interface.try_send(&packet(0, MTU + 1));
     assert_eq!(too_long, Err(TooLong { mtu: MTU }));
-    assert_eq!(too_long.unwrap_err().to_string(), "longer than the MTU of 1300 bytes");
+    assert_eq!(
+        too_long.unwrap_err().to_string(),
+        "longer than 1300 bytes: send less, or give Resources a larger MTU"
+    );
     let mut elsewhere = packet(0, 60);
     elsewhere[16] = 11;
     for (refused, reason) in [

@@ -230,7 +230,7 @@ fn a_server_on_a_real_socket_is_heard_over_embedded_nal_async() {
     let time = block_on(async {
         let stack = std_embedded_nal_async::Stack::default();
         let (local, socket) = stack.bind_single("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let socket = SntpSocket::new(local, socket);
+        let socket = SntpSocket::new(socket, local);
         let now = || Instant::from_micros(started.elapsed().as_micros() as u64);
         let sleep = async |wait| {
             while started.elapsed() < wait {

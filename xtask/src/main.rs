@@ -25,7 +25,8 @@ use clap::{Parser, Subcommand};
 
 /// Tasks of the wg-core workspace.
 ///
-/// Start with `cargo xtask demo`: a device and a gateway in one process, over real UDP.
+/// Start with `cargo xtask demo`: a device and a gateway in one process, over real UDP. `cargo xtask
+/// test --list` names all checks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Flags {
@@ -47,9 +48,10 @@ enum Task {
     Size(size::Size),
     BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
-    /// Say what this machine needs for `test` and `interop` and does not have.
+    /// Say what this machine needs for these tasks and does not have.
     Setup {
-        /// Install it: Debian packages as root or through sudo, Rust's parts through rustup.
+        /// Install it: Debian packages as root or through sudo, Rust's parts through rustup, and
+        /// cargo-deny.
         #[arg(long)]
         install: bool,
     },

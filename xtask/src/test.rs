@@ -23,10 +23,12 @@ use crate::workspace::{shown, tail, target_dir};
 /// named first, with the command that installs it.
 #[derive(Args)]
 pub(crate) struct Test {
-    /// Install what is missing first: Debian packages, rust-src, cargo-deny.
+    /// Install what is missing first: Debian packages as root or through sudo, rust-src and the
+    /// oldest Rust that is promised through rustup, cargo-deny.
     #[arg(long)]
     install: bool,
-    /// Run only the steps whose name begins so. May be given several times.
+    /// Run only the steps whose name begins so. May be given several times. What this machine
+    /// lacks is named then, and ends nothing: the step may not need it.
     #[arg(long, value_name = "NAME")]
     step: Vec<String>,
     /// Name the steps and their commands, and run none.
@@ -50,11 +52,8 @@ pub(crate) struct Step {
 
 impl Test {
     pub(crate) fn run(&self) -> Result<()> {
-        let is_wanted = |step: &Step| {
-            self.step.is_empty() || self.step.iter().any(|name| step.name.starts_with(name))
-        };
         if self.list {
-            for step in steps::all()?.iter().filter(|step| is_wanted(step)) {
+            for step in self.wanted()? {
                 println!("{:<34} {}", step.name, shown(&step.command));
             }
             return Ok(());
@@ -63,12 +62,15 @@ impl Test {
             setup::install(setup::ALL)?;
             setup::install_oldest_rust();
         }
-        setup::require(setup::ALL)?;
-        unpacked::forget()?;
-        let steps: Vec<_> = steps::all()?.into_iter().filter(is_wanted).collect();
-        if steps.is_empty() {
-            bail!("no step is named so: see `cargo xtask test --list`");
+        let lacking = setup::require(setup::ALL);
+        if self.step.is_empty() {
+            lacking?;
+        } else if let Err(lacking) = lacking {
+            // The steps that were named may need none of it.
+            println!("{lacking}");
         }
+        unpacked::forget()?;
+        let steps = self.wanted()?;
         let (mut outcomes, mut failed) = (Map::new(), Vec::new());
         for step in steps {
             let name = step.name.clone();
@@ -93,6 +95,21 @@ impl Test {
             bail!("failed: {}", failed.join(", "));
         }
         Ok(())
+    }
+}
+
+impl Test {
+    /// The steps that are asked for. A name that no step has is a mistake, and not less to do.
+    fn wanted(&self) -> Result<Vec<Step>> {
+        let mut steps = steps::all()?;
+        for name in &self.step {
+            if !steps.iter().any(|step| step.name.starts_with(name)) {
+                bail!("no step is named {name}: see `cargo xtask test --list`");
+            }
+        }
+        let is_named = |step: &Step| self.step.iter().any(|name| step.name.starts_with(name));
+        steps.retain(|step| self.step.is_empty() || is_named(step));
+        Ok(steps)
     }
 }
 

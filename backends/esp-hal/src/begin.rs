@@ -282,12 +282,17 @@ impl fmt::Display for BeginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tunnel(error) => error.fmt(f),
-            Self::NoAddress => f.write_str("the configuration has no Address in [Interface]"),
-            Self::NoPrivateKey => {
-                f.write_str("PrivateKey is all zero, and the board has no key of its own")
+            Self::NoAddress => f.write_str("[Interface] has no Address: add the board's"),
+            Self::NoPrivateKey => f.write_str(
+                "PrivateKey is all zero, and the board has no key of its own: enter one, or pass \
+                 an Identity",
+            ),
+            Self::Mtu(mtu) => {
+                write!(f, "no room for packets of {mtu} bytes: lessen MTU, or enlarge Memory's")
             }
-            Self::Mtu(mtu) => write!(f, "no room for packets of {mtu} bytes: lessen MTU"),
-            Self::Port(error) => write!(f, "the tunnel's port cannot be bound: {error:?}"),
+            Self::Port(error) => {
+                write!(f, "the tunnel's port cannot be bound: {error:?}: change ListenPort")
+            }
         }
     }
 }

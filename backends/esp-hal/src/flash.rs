@@ -32,15 +32,15 @@ pub const fn split(partition: Range<u32>) -> Result<[Range<u32>; 2], PartitionTo
     }
 }
 
-/// The partition cannot be divided.
+/// The partition cannot be divided: it has fewer than three pages, or is not of whole ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PartitionTooSmall;
 
 impl fmt::Display for PartitionTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the partition needs three pages of 4096 bytes or more: one for the configuration \
-             and two for records",
+            "the partition needs three whole pages of 4096 bytes or more, and to begin at one: the \
+             first is for the configuration, the others for records",
         )
     }
 }

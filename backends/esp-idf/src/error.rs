@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io;
 
-use wg_core::config::ParseError;
+use wg_core::config::{ParseError, ParseErrorKind};
 use wg_core::{AddPeerError, ParseKeyError, PublicKey, RoutesFull};
 use wg_nal::SeedError;
 
@@ -17,6 +17,8 @@ pub enum Error {
     PrivateKey(ParseKeyError),
     /// The public key is no key.
     PublicKey(ParseKeyError),
+    /// The endpoint is no host's name or address, or its port is 0.
+    Endpoint(ParseErrorKind),
     /// The wg-quick file is wrong.
     Config(ParseError),
     /// A peer is refused.
@@ -43,6 +45,7 @@ impl fmt::Display for Error {
         match self {
             Self::PrivateKey(error) => write!(f, "the private key: {error}"),
             Self::PublicKey(error) => write!(f, "the peer's public key: {error}"),
+            Self::Endpoint(error) => write!(f, "the endpoint: {error}"),
             Self::Config(error) => write!(f, "the configuration: {error}"),
             Self::Peer(key, error) => write!(f, "cannot add the peer {key}: {error}"),
             Self::AllowedIps(error) => write!(f, "cannot add the allowed IPs: {error}"),

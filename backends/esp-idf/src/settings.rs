@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use wg_core::config::{Config, InterfaceAddress};
+use wg_core::config::{Config, HostPort, InterfaceAddress};
 use wg_core::{AllowedIp, ParseKeyError, PresharedKey, PrivateKey, PublicKey};
 
 use crate::error::Error;
@@ -60,7 +60,20 @@ pub struct Host {
     pub port: u16,
 }
 
+impl From<HostPort<'_>> for Host {
+    fn from(host: HostPort<'_>) -> Self {
+        Self { name: host.host().into(), port: host.port() }
+    }
+}
+
 impl Host {
+    /// By the rules of a wg-quick file, but for an IPv6 address that stands without brackets.
+    fn checked(name: &str, port: u16) -> Result<Self, Error> {
+        let bare = name.contains(':') && !name.starts_with('[');
+        let text = if bare { format!("[{name}]:{port}") } else { format!("{name}:{port}") };
+        HostPort::parse(&text).map(Self::from).map_err(Error::Endpoint)
+    }
+
     /// The place, if it is given as an address.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         let name = self.name.trim_start_matches('[').trim_end_matches(']');
@@ -79,7 +92,7 @@ impl Settings {
     /// default route, and a keepalive every 25 s.
     ///
     /// # Errors
-    /// [`Error::PrivateKey`], [`Error::PublicKey`].
+    /// [`Error::PrivateKey`], [`Error::PublicKey`], [`Error::Endpoint`].
     pub fn new(
         local_ip: IpAddr,
         private_key: &str,
@@ -100,7 +113,7 @@ impl Settings {
             peers: vec![PeerSettings {
                 public_key: public_key.parse().map_err(Error::PublicKey)?,
                 preshared_key: PresharedKey::NONE,
-                endpoint: Some(Host { name: endpoint_address.into(), port: endpoint_port }),
+                endpoint: Some(Host::checked(endpoint_address, endpoint_port)?),
                 allowed_ips: everything.into_iter().collect(),
                 persistent_keepalive: KEEPALIVE,
             }],
@@ -119,9 +132,7 @@ impl Settings {
             .map(|peer| PeerSettings {
                 public_key: peer.public_key(),
                 preshared_key: peer.preshared_key(),
-                endpoint: peer
-                    .endpoint()
-                    .map(|host| Host { name: host.host().into(), port: host.port() }),
+                endpoint: peer.endpoint().map(Host::from),
                 allowed_ips: peer.allowed_ips().collect(),
                 persistent_keepalive: peer.persistent_keepalive(),
             })
@@ -171,6 +182,24 @@ mod tests {
         assert!(error.to_string().starts_with("the private key: "), "{error}");
         let error = Settings::new([10, 0, 0, 2].into(), KEY, "h", "x", 1).unwrap_err();
         assert!(error.to_string().starts_with("the peer's public key: "), "{error}");
+    }
+
+    #[test]
+    fn an_endpoint_that_nobody_can_look_up_is_refused_at_once() {
+        let endpoint = |name: &str, port| {
+            Settings::new([10, 0, 0, 2].into(), KEY, name, PEER, port)
+                .map(|settings| settings.peers[0].endpoint.clone().unwrap())
+        };
+        for (name, port) in
+            [("", 51820), ("vpn example", 51820), ("vpn.example.org", 0), ("::g", 1)]
+        {
+            let error = endpoint(name, port).unwrap_err().to_string();
+            assert!(error.starts_with("the endpoint: ") && error.contains("expected"), "{error}");
+        }
+        let place = Some("[2001:db8::1]:51820".parse().unwrap());
+        for name in ["2001:db8::1", "[2001:db8::1]"] {
+            assert_eq!(endpoint(name, 51820).unwrap().address(), place);
+        }
     }
 
     #[test]

@@ -11,22 +11,37 @@ use wg_tokio::{Config, Error, Names, NetworkPlan, Routes, StampClock, Tun, Tunne
 use zeroize::Zeroizing;
 
 /// WireGuard in user space, for Linux.
+///
+/// `run` needs root, or CAP_NET_ADMIN and access to /dev/net/tun; the others need nothing.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
 }
 
+const AFTER_HELP: &str = "\
+A new key, and a tunnel:
+  umask 077
+  wg-tokio genkey > private.key
+  wg-tokio pubkey < private.key
+  wg-tokio run --config wg0.conf --state /var/lib/wg-tokio/wg0.state
+
+Exit codes: 0 after a clean stop, 1 when the machine is in the way, 2 when the arguments or the
+file are wrong.";
+
 #[derive(Subcommand)]
 enum Task {
     /// Make an interface as a wg-quick file says, and carry its traffic until SIGINT or SIGTERM.
+    ///
+    /// Addresses and routes are set as wg-quick sets them, and are gone at the end with the
+    /// interface. Commands of the file (PostUp and the like) and DNS are left to you.
     Run(Run),
-    /// Print a new private key.
+    /// Print a new private key, in base64.
     Genkey,
-    /// Print a new pre-shared key.
+    /// Print a new pre-shared key, in base64: the same for both peers.
     Genpsk,
-    /// Read a private key and print its public key.
+    /// Read a private key from standard input, and print its public key.
     Pubkey,
 }
 
@@ -38,7 +53,8 @@ struct Run {
     /// The interface's name; the file's name up to the dot if left out.
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// Keeps handshake timestamps increasing over restarts, also when the clock is set back.
+    /// Keep handshake timestamps here, so that they rise over restarts also when the clock is set
+    /// back. Made when it does not exist; for one interface alone.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Log more; twice for what the libraries say.

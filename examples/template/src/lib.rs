@@ -157,9 +157,11 @@ impl<E> From<IdentityError<E>> for Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Random => f.write_str("the random generator gives no randomness"),
+            Self::Random => {
+                f.write_str("the random generator gives no randomness: is it on, and clocked?")
+            }
             Self::Begin(error) => write!(f, "the configuration: {error}"),
-            Self::NoAddress => f.write_str("the configuration has no Address in [Interface]"),
+            Self::NoAddress => f.write_str("[Interface] has no Address: add the board's"),
             Self::Mtu(mtu) => write!(f, "no room for packets of {mtu} bytes: lessen MTU"),
             Self::Identity(error) => error.fmt(f),
         }

@@ -10,7 +10,8 @@ use esp_println::println;
 use static_cell::{ConstStaticCell, StaticCell};
 use wg_esp_hal::wg_nal::{EmbassyTime, Handle, Identity, Origin, Persistent, Timestamps};
 use wg_esp_hal::{
-    ETHERNET_IP_MTU, Memory, Runner, TEXT_LEN, begin_config, read_text, split, store, unix_time,
+    ETHERNET_IP_MTU, Memory, Runner, TEXT_LEN, TextError, begin_config, read_text, split, store,
+    unix_time,
 };
 
 use crate::board::{Board, Error};
@@ -22,16 +23,17 @@ pub struct Tunnel<C> {
     runner: Runner<C>,
 }
 
-/// Begins the tunnel that the configuration in flash describes, or that of the environment
-/// variable `WG_CONF` at build time.
+/// Begins the tunnel that the configuration in flash describes, or where that is erased, that of the
+/// environment variable `WG_CONF` at build time.
 pub async fn start(board: Board) -> Result<Tunnel<impl Timestamps>, Error> {
     let Board { wifi, mut rng, rtc, mut flash, partition } = board;
     let [text, records] = split(partition).map_err(|error| error.to_string())?;
     static TEXT: ConstStaticCell<[u8; TEXT_LEN]> = ConstStaticCell::new([0; TEXT_LEN]);
     let text = match (read_text(&mut flash, text, TEXT.take()), option_env!("WG_CONF")) {
         (Ok(text), _) => text,
-        (Err(_), Some(text)) => text,
-        (Err(error), None) => return Err(error.to_string()),
+        // What is damaged is told: the image's configuration may be another gateway's.
+        (Err(TextError::Empty), Some(text)) => text,
+        (Err(error), _) => return Err(error.to_string()),
     };
 
     let mut store = store(flash, records).map_err(|error| alloc::format!("{error:?}"))?;

@@ -19,6 +19,9 @@ pub struct HostPort<'t> {
 
 impl<'t> HostPort<'t> {
     /// Reads `name:port`, `IPv4:port`, `[IPv6]:port` or `[IPv6%scope]:port`. The port is not 0.
+    ///
+    /// # Errors
+    /// One of the kinds that begin with `Endpoint`.
     pub fn parse(text: &'t str) -> Result<Self, ParseErrorKind> {
         value::endpoint(text.trim_ascii()).map_err(|fault| fault.kind)
     }

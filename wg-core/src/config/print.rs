@@ -10,6 +10,9 @@ impl Config<'_> {
     ///
     /// Read again, it means the same; comments and what has no effect are left out. Wiping the
     /// text is the caller's part.
+    ///
+    /// # Errors
+    /// Those of `out`, which may have half of it then.
     pub fn write_with_secrets(&self, out: &mut (impl Write + ?Sized)) -> fmt::Result {
         // An all-zero key is how the format says "no identity".
         let none = || PresharedKey::NONE.expose_base64();

@@ -2,12 +2,12 @@
 //! `word32`. BLAKE2s stays the crate's.
 //!
 //! **What it gives.** On the ESP32's instruction sets 1.4 (Xtensa) to 1.5 times (RV32) fewer
-//! instructions for each packet, and 1.8 times fewer for each handshake; at opt-level "s", on RV32,
-//! 1.2 and 1.8 times. On Xtensa also independence of time from secrets, which the portable crates
-//! do not have there: the processor has no carry flag, and LLVM makes the carry of a 64-bit addition
-//! a branch. The sums here need none on Xtensa (see `Column` in `field` and `poly1305`), and `cargo
-//! xtask constant-time` counts the branches of the compiled code, and its instructions for ten
-//! thousand secrets.
+//! instructions for each long packet, and 1.8 times fewer for each handshake; at opt-level "s", on
+//! RV32, 1.2 and 1.8 times. On Xtensa also independence of time from secrets, which the portable
+//! crates do not have there: the processor has no carry flag, and LLVM makes the carry of a 64-bit
+//! addition a branch. The sums here need none on Xtensa (see `Column` in `field` and `poly1305`),
+//! and `cargo xtask constant-time` counts the branches of the compiled code, and its instructions
+//! for ten thousand secrets.
 //!
 //! **What it costs.** The crates are reviewed, verified in part, and used by many; this code is
 //! neither: it is tested against them, by the RFCs' vectors and by Wycheproof. Compiler output

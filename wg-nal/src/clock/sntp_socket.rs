@@ -17,8 +17,8 @@ pub struct SntpSocket<S> {
 }
 
 impl<S: UnconnectedUdp> SntpSocket<S> {
-    /// A socket that sends from `local`, the address that `bind_single` returned with it.
-    pub const fn new(local: SocketAddr, socket: S) -> Self {
+    /// Wraps a socket that was bound to `local`: the address that `bind_single` returned with it.
+    pub const fn new(socket: S, local: SocketAddr) -> Self {
         Self { socket: RefCell::new(socket), local }
     }
 }

@@ -24,8 +24,8 @@ impl<T: Monotonic> Handle<'_, T> {
     /// go unanswered, for IPv6 and IPv4 by turns.
     ///
     /// Run it beside the runner, never in its way: a query takes as long as the stack's DNS
-    /// takes, up to [`LONGEST_QUERY`](crate::LONGEST_QUERY). It ends when the peer is removed, and for an address in place of a name at once.
-    /// Dropping it is safe.
+    /// takes, up to [`LONGEST_QUERY`](crate::LONGEST_QUERY). It ends when the peer is removed. For
+    /// an address in place of a name it sets the endpoint and ends at once. Dropping it is safe.
     #[cfg(feature = "embedded-nal-async")]
     pub async fn keep_resolved<D: embedded_nal_async::Dns>(
         &self,
@@ -52,7 +52,9 @@ impl<T: Monotonic> Handle<'_, T> {
     }
 
     /// Asks an embedded-nal stack for what is due, and does not wait for the answer: call it as
-    /// often as [`Tunnel::poll`](crate::Tunnel::poll).
+    /// often as [`Tunnel::poll`](crate::Tunnel::poll). For an address in place of a name there is
+    /// nothing to ask, and nothing is set: [`begin`](Self::begin) and
+    /// [`begin_config`](Self::begin_config) did that.
     #[cfg(feature = "embedded-nal")]
     pub fn poll_resolved<D: embedded_nal::Dns>(
         &self,

@@ -114,7 +114,7 @@ impl fmt::Display for FileError {
         match self {
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Length { path, found } => f.write_str(&format!(
-                "{} has {found} bytes, so it is damaged or another program's",
+                "{} has {found} bytes, so it is damaged or another program's: move it away",
                 path.display()
             )),
         }
@@ -184,11 +184,9 @@ mod tests {
         fs::write(scratch.0.join("timestamp"), "12 bytes?").unwrap();
         let mut store = FileStore::new(&scratch.0);
         let error = block_on(store.load(Record::Timestamp, &mut [0; 12])).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("timestamp has 9 bytes, so it is damaged or another program's")
-        );
+        assert!(error.to_string().ends_with(
+            "timestamp has 9 bytes, so it is damaged or another program's: move it away"
+        ));
         let error = block_on(store.save(Record::PrivateKey, &[0; 32])).unwrap_err();
         assert!(error.to_string().contains("private-key"), "{error}");
     }

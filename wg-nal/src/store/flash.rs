@@ -104,7 +104,11 @@ impl<E: NorFlashError> fmt::Display for FlashError<E> {
                 "the records in flash cannot be used ({error:?}); erase the range if that stays"
             ),
             Self::Length(found) => {
-                write!(f, "a record in flash has {found} bytes, so it is not this firmware's")
+                write!(
+                    f,
+                    "a record in flash has {found} bytes, so it is not this firmware's: erase the \
+                     range, or choose another one"
+                )
             }
         }
     }

@@ -7,11 +7,13 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
 
 pub mod host;
+// Of wg-core's tests: it is not in the package, and nobody tests a package's.
+#[path = "../../../wg-core/tests/pair/seeded.rs"]
+mod seeded;
 #[cfg(feature = "embedded-nal")]
 pub mod stack;
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -21,45 +23,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use wg_core::rand_core::{TryCryptoRng, TryRng};
+pub use seeded::Seeded;
 use wg_core::{Endpoint, Instant, Source};
 use wg_nal::{Datagrams, Monotonic};
-
-/// A generator that is repeatable and by no means secure (SplitMix64).
-pub struct Seeded(pub u64);
-
-impl TryRng for Seeded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|n| n as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Ok(z ^ (z >> 31))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in bytes.chunks_mut(8) {
-            let word = self.try_next_u64()?.to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Seeded {}
-
-impl Seeded {
-    pub fn below(&mut self, limit: u64) -> u64 {
-        let Ok(random) = self.try_next_u64();
-        random % limit
-    }
-}
 
 /// How long a datagram lies at an address where nobody fetches it.
 const LIFETIME: Duration = Duration::from_secs(120);

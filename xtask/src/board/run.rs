@@ -40,13 +40,15 @@ const STACK: usize = 12 * 1024;
 
 impl Boards {
     pub(crate) fn run(&self) -> Result<()> {
+        for name in &self.case {
+            if !CASES.iter().any(|case| case.name.starts_with(name)) {
+                bail!("no case is named {name}: see `cargo xtask boards --list`");
+            }
+        }
         let is_named = |case: &&Case| {
             self.case.is_empty() || self.case.iter().any(|name| case.name.starts_with(name))
         };
         let cases: Vec<_> = CASES.iter().filter(is_named).collect();
-        if cases.is_empty() {
-            bail!("no case is named so: see `cargo xtask boards --list`");
-        }
         if self.list {
             for case in cases {
                 println!("{:<38} {}", case.name, case.proves);

@@ -207,13 +207,8 @@ impl Scene {
 
     /// Runs a shell script in the guest to its success while our end works.
     pub(crate) fn run(&mut self, script: &str) -> Result<String> {
-        let id = self.guest.start(script)?;
-        let mut finished = None;
-        self.until(script, Duration::from_secs(60), |scene| {
-            finished = scene.guest.finished(id)?;
-            Ok(finished.is_some())
-        })?;
-        finished.context("the script ended")?.success(script)
+        let id = self.start(script)?;
+        self.end_of(id, script, Duration::from_secs(60))
     }
 
     /// Starts a shell script in the guest; give the answer to [`Self::join`].
@@ -223,12 +218,21 @@ impl Scene {
 
     /// Waits for a started script while our end works.
     pub(crate) fn join(&mut self, id: crate::kernel::CommandId, limit: Duration) -> Result<String> {
+        self.end_of(id, "the script's end", limit)
+    }
+
+    fn end_of(
+        &mut self,
+        id: crate::kernel::CommandId,
+        script: &str,
+        limit: Duration,
+    ) -> Result<String> {
         let mut finished = None;
-        self.until("the script's end", limit, |scene| {
+        self.until(script, limit, |scene| {
             finished = scene.guest.finished(id)?;
             Ok(finished.is_some())
         })?;
-        finished.context("the script ended")?.success("the script")
+        finished.context("the script ended")?.success(script)
     }
 
     /// Lets our end work until `done`, which is an error after `limit`.

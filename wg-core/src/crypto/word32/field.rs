@@ -9,10 +9,11 @@ const MASK_25: i32 = (1 << 25) - 1;
 
 /// A number, not reduced to the smallest.
 ///
-/// *Carried*, which is what products and sums of `p` and differences never need to be again:
-/// limbs of 0 to 2^26 - 1 at even and 0 to 2^25 - 1 at odd places; but the second may be 2^8
-/// below or above that. Differences and centred sums have limbs of the same size and either
-/// sign. Products take both.
+/// Every product is *carried*: it has limbs of 0 to 2^26 - 1 at even and 0 to 2^25 - 1 at odd
+/// places, but its second limb may be up to 2^8 below or above that.
+///
+/// Sums less `p`, and differences, of carried numbers are not carried again: their limbs are as
+/// large, of either sign (the second up to 2^9 larger), and products take them as they are.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(super) struct Field([i32; 10]);
 
@@ -217,8 +218,10 @@ impl Field {
 /// the sum of each product's multiples of 2^SHIFT.
 ///
 /// A processor without a carry flag has to compare for a carry, and the compiler for Xtensa
-/// branches on it. What `lo` holds above `hi` is below 2^SHIFT for each product: so it is whole
-/// for up to 2^(32 - SHIFT) - 1 products of a sum within 2^(31 + SHIFT).
+/// branches on it. What the sum is above `hi` times 2^SHIFT is below 2^SHIFT for each product. So
+/// `lo` tells it for up to 2^(32 - SHIFT) - 1 products, of which the carry of the column before is
+/// one; and `hi` has room for a sum within 2^(31 + SHIFT). The largest, the first of a product, has
+/// 124.5 x 2^52.
 #[derive(Clone, Copy)]
 struct Column<const SHIFT: u32> {
     lo: u32,
@@ -263,7 +266,8 @@ impl<const SHIFT: u32> Column<SHIFT> {
         }
     }
 
-    /// The multiples of 2^WIDTH in a column of a sum within 2^(31 + WIDTH).
+    /// The multiples of 2^WIDTH in a column, modulo 2^32: all of them for a sum within
+    /// 2^(31 + WIDTH), as that of the last column is.
     #[inline(always)]
     fn carry<const WIDTH: u32>(self) -> i32 {
         let rest = self.lo.wrapping_sub((self.hi as u32) << SHIFT);
@@ -296,7 +300,8 @@ impl<const SHIFT: u32> Column<SHIFT> {
     }
 }
 
-/// Adds what the last column carries, which is below 2^30: times 2^255, which is 19.
+/// Adds what the last column carries, ten products within 2^51 and shifted by 25, so within 2^30:
+/// times 19, which is 2^255.
 #[inline(always)]
 fn wrap([first, second, ..]: &mut [i32; 10], carry: i32) {
     *first += 19 * (carry & MASK_26);

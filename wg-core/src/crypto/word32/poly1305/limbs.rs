@@ -106,7 +106,7 @@ impl Column {
     }
 }
 
-/// The sum of all x is below 2^32.
+/// The sum of all x is below 2^32, and so is `hi`: a factor's part in it is less than x.
 ///
 /// The factors are more than there are registers. The black box is nothing that is executed: the
 /// compiler just cannot load them before, to keep copies of them all.
@@ -125,12 +125,13 @@ fn column([x0, x1, x2, x3, x4]: [u32; 5], [f0, f1, f2, f3, f4]: [&Factor; 5]) ->
 #[inline(always)]
 fn split(Column { lo, hi }: Column, carry: u32) -> (u32, u32) {
     let lo = lo.wrapping_add(carry);
-    // `hi` lacks less than 2^26 of each product, and the carry: all of that has 32 bits.
+    // `hi` lacks less than 2^26 of each of five products, and the carry, which is below 27 x 2^27:
+    // all of that has 32 bits.
     let lacking = lo.wrapping_sub(hi << 26);
     (lo & MASK, hi + (lacking >> 26))
 }
 
-/// Limbs of 26 bits. The last has less, and room for a carry.
+/// Five times a number in limbs of 26 bits, of which the last has 20, and room for a carry.
 fn five_times<const N: usize>(mut limbs: [u32; N]) -> [u32; N] {
     let mut carry = 0;
     for limb in &mut limbs {
