@@ -105,7 +105,7 @@ impl BenchEsp32 {
         }
         if self.readme {
             costs::write()?;
-            readme::write(&numbers)?;
+            readme::write()?;
         }
         match old {
             Some((file, before)) => compare::compare(file, &before, &numbers.json()),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::numbers::{Case, Column, Numbers};
+use super::{Crypto, emulator};
 use crate::workspace::{root, target_dir};
 
 const BEGIN: &str = "<!-- cases: written by `cargo xtask bench-esp32 --readme` -->\n";
@@ -15,7 +16,9 @@ const END: &str = "<!-- end of cases -->\n";
 /// The clock that the devices' columns are for, in MHz.
 const CLOCK: f64 = 240.0;
 
-pub(super) fn write(numbers: &Numbers) -> Result<()> {
+pub(super) fn write() -> Result<()> {
+    let devices =
+        [("", emulator::measure(Crypto::Named)?), (", word32", emulator::measure(Crypto::Word32)?)];
     println!("\nrunning the same cases on this machine by criterion");
     let status = Command::new("cargo")
         .args(["bench", "--quiet", "--locked", "-p", "wg-benches", "--bench", "cases"])
@@ -32,24 +35,27 @@ pub(super) fn write(numbers: &Numbers) -> Result<()> {
         .with_context(|| format!("{} has no line {BEGIN}", file.display()))?;
     let (_, after) =
         rest.split_once(END).with_context(|| format!("{} has no line {END}", file.display()))?;
-    let table = table(numbers)?;
+    let table = table(&devices)?;
     std::fs::write(&file, format!("{before}{BEGIN}{table}{END}{after}"))?;
     Ok(())
 }
 
-fn table(numbers: &Numbers) -> Result<String> {
-    let Numbers(columns) = numbers;
-    let first = columns.first().context("nothing was measured")?;
+/// `devices` are by their cryptography, which is named behind each.
+fn table(devices: &[(&str, Numbers)]) -> Result<String> {
+    let columns = || devices.iter().flat_map(|(_, Numbers(columns))| columns);
+    let first = columns().next().context("nothing was measured")?;
     let mut table = String::from("\n| | this host |");
-    columns.iter().for_each(|column| table += &format!(" `{}` |", column.name));
+    for (crypto, Numbers(columns)) in devices {
+        columns.iter().for_each(|column| table += &format!(" `{}`{crypto} |", column.name));
+    }
     table += "\n|---|---|";
-    table += &"---|".repeat(columns.len());
+    table += &"---|".repeat(columns().count());
     table += "\n";
     for case in &first.cases {
         // Sums of two cases have no run of their own.
         let Some(nanos) = criterion(&case.name)? else { continue };
         let _ = write!(table, "| {} | {} |", case.name, shown(case.bytes, nanos));
-        for column in columns {
+        for column in columns() {
             let _ = write!(table, " {} |", device(column, case)?);
         }
         table += "\n";
