@@ -84,6 +84,19 @@ fn sums_around_the_prime_are_reduced() {
     }
 }
 
+/// Five times what is above 2^130 brings the rest over 2^130 once more, with a first limb that the
+/// last 5 overflows: too rare to be met at random, so these were searched for.
+#[test]
+fn a_reduction_that_carries_all_the_way_is_done_again() {
+    for (r0, block) in [
+        (0x0687_1f5d, [0xda74_6bef, 0x30ef_6f90, 0xe8c2_79a0, 0x2d37_1124]),
+        (0x042e_9369, [0x35c8_c046, 0xd2b1_d9d4, 0x2337_9ba9, 0xd9d6_216c]),
+        (0x0761_a4b2, [0xce32_edf9, 0x39c2_a64d, 0xeb1a_3e4d, 0x0f9a_5ad5]),
+    ] {
+        check([r0, 0, 0, 0], &[block]);
+    }
+}
+
 /// Words at random, many of them all zeros or all ones.
 #[test]
 fn random_factors_and_blocks_give_what_the_crate_gives() {
