@@ -27,26 +27,31 @@ use poly1305::Poly1305;
 
 /// The halves of the AEAD.
 pub(crate) mod halves {
-    use super::{Block, ChaCha20, Poly1305};
+    use super::{Block, ChaCha20, Poly1305, set_mac_key};
 
     /// Encrypts from the block with this number on.
     pub(crate) fn chacha20(key: &[u8; 32], nonce: &[u8; 12], block: u32, buf: &mut [u8]) {
-        let [mut n0, mut n1, mut n2] = [0; 3];
-        for (to, bytes) in [&mut n0, &mut n1, &mut n2].into_iter().zip(nonce.as_chunks().0) {
+        let mut input = [block, 0, 0, 0];
+        for (to, bytes) in input.iter_mut().skip(1).zip(nonce.as_chunks().0) {
             *to = u32::from_le_bytes(*bytes);
         }
-        ChaCha20::new(key, [block, n0, n1, n2]).apply(buf);
+        ChaCha20::new(key, input).apply(buf);
     }
 
     /// The tag of a message, and zeros up to a multiple of 16 bytes.
     pub(crate) fn poly1305(key: &[u8; 32], message: &[u8]) -> [u8; 16] {
         let mut block = Block([0; 16]);
-        for (to, bytes) in block.0.iter_mut().zip(key.as_chunks().0) {
-            *to = u32::from_ne_bytes(*bytes);
-        }
+        set_mac_key(&mut block, key);
         let mut mac = Poly1305::new(&block);
         mac.update_padded(message);
         mac.finish()
+    }
+}
+
+/// A block that a Poly1305 takes its key from.
+fn set_mac_key(block: &mut Block, key: &[u8; 32]) {
+    for (to, bytes) in block.0.iter_mut().zip(key.as_chunks().0) {
+        *to = u32::from_ne_bytes(*bytes);
     }
 }
 
@@ -213,9 +218,7 @@ fn ciphers(counter: &impl CycleCounter, secrets: &mut Secrets, report: &mut impl
         block.count(counter, || ChaCha20::new(&key, input).next_block());
 
         let mut mac_key = Block([0; 16]);
-        for (to, bytes) in mac_key.0.iter_mut().zip(key.as_chunks().0) {
-            *to = u32::from_ne_bytes(*bytes);
-        }
+        set_mac_key(&mut mac_key, &key);
         let mut message = [[0; 32]; 4];
         message.fill_with(|| secrets.random());
         if run.is_multiple_of(8) {

@@ -15,7 +15,7 @@ type State = [Row; 4];
 
 /// Xtensa has no register for each word of the state. Left alone, the compiler mixes the quarter
 /// rounds of a round, and moves three words to memory or back for each. With one row in memory
-/// and nothing mixed it moves two. The black boxes for that are nothing that is executed.
+/// and nothing mixed it moves two and a half. The black boxes for that are nothing that is executed.
 const FEW_REGISTERS: bool = cfg!(target_arch = "xtensa");
 
 /// Key, nonce and the number of the next block.

@@ -192,7 +192,7 @@ fn random_inputs_give_what_the_crates_give() {
 
 /// `cargo test --release -p wg-core --features word32 -- --ignored millions`
 #[test]
-#[ignore = "takes ten minutes in a release build, and hours in another"]
+#[ignore = "takes minutes in a release build, and hours in another"]
 fn millions_of_random_inputs_give_what_the_crates_give() {
     compare_messages(4, 4_000_000);
     compare_tags(5, 20_000_000);

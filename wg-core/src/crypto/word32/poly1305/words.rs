@@ -27,8 +27,7 @@ impl Accumulator {
         let [s1, s2, s3] = [r1, r2, r3].map(|r| r + (r >> 2));
         let mut h = self.h;
         for block in blocks {
-            let (x, x4) = sum(h, block.map(u32::from_le));
-            let [x0, x1, x2, x3] = x;
+            let [x0, x1, x2, x3, x4] = sum(h, block.map(u32::from_le));
             // x4 is below 2^3: its products have 32 bits, together with a carry.
             let x4 = x4 + 1;
             let d0 = mul(x0, r0) + mul(x1, s3) + mul(x2, s2) + mul(x3, s1);
@@ -46,35 +45,27 @@ impl Accumulator {
     /// The four words of the sum that a tag has: modulo 2^130 - 5, then modulo 2^128.
     #[inline(never)]
     pub(super) fn reduced(&self) -> [u32; 4] {
-        let (words, top) = sum(self.h, [0; 4]);
-        // Once more: the first time may leave a carry above the two bits.
-        let (words, top) = sum(with_top(words, top), [0; 4]);
+        // Twice: the first time may leave a carry above the two bits.
+        let h = sum(sum(self.h, [0; 4]), [0; 4]);
         // h + 5 - 2^130 is h - p: negative unless h is p or more.
-        let (reduced, carried) = sum(with_top(words, top), [5, 0, 0, 0]);
+        let [g0, g1, g2, g3, carried] = sum(h, [5, 0, 0, 0]);
         let is_reduced = black_box((carried >> 2).wrapping_sub(1));
-        let mut chosen = words;
-        for (h, g) in chosen.iter_mut().zip(reduced) {
-            *h ^= (*h ^ g) & !is_reduced;
-        }
-        chosen
+        let [h0, h1, h2, h3, _] = h;
+        let choose = |g: u32, h: u32| (g ^ h) & !is_reduced ^ h;
+        [choose(g0, h0), choose(g1, h1), choose(g2, h2), choose(g3, h3)]
     }
 }
 
-/// `h` plus `m`, with what `h` has above 130 bits reduced: four words, and the rest, which is up
-/// to 2 more than two bits.
+/// `h` plus `m`, with what `h` has above 130 bits reduced: the last word is up to 2 more than two
+/// bits.
 #[inline(always)]
-fn sum([h0, h1, h2, h3, h4]: [u32; 5], [m0, m1, m2, m3]: [u32; 4]) -> ([u32; 4], u32) {
+fn sum([h0, h1, h2, h3, h4]: [u32; 5], [m0, m1, m2, m3]: [u32; 4]) -> [u32; 5] {
     // 2^130 is 5.
     let d0 = u64::from(h0) + u64::from(m0) + u64::from(5 * (h4 >> 2));
     let d1 = u64::from(h1) + u64::from(m1) + u64::from(high(d0));
     let d2 = u64::from(h2) + u64::from(m2) + u64::from(high(d1));
     let d3 = u64::from(h3) + u64::from(m3) + u64::from(high(d2));
-    ([d0 as u32, d1 as u32, d2 as u32, d3 as u32], (h4 & 3) + high(d3))
-}
-
-#[inline(always)]
-fn with_top([h0, h1, h2, h3]: [u32; 4], h4: u32) -> [u32; 5] {
-    [h0, h1, h2, h3, h4]
+    [d0 as u32, d1 as u32, d2 as u32, d3 as u32, (h4 & 3) + high(d3)]
 }
 
 #[inline(always)]
