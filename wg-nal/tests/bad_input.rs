@@ -4,6 +4,7 @@
 mod virtual_network;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use virtual_network::host::{Host, host, host_over, introduce, key_of, packet, pair, run};
@@ -127,7 +128,7 @@ fn all_peers_are_told_even_when_each_is_removed_as_it_is_told() {
 fn all_peers_that_stay_are_told_though_the_one_before_removes_its_neighbour() {
     let network = Network::new();
     let resources = Box::leak(Box::new(wg_nal::Resources::<5, 1, 1420, 2, 2>::new()));
-    let wall = virtual_network::host::wall(&network, std::rc::Rc::new(true.into()));
+    let wall = virtual_network::host::wall(&network, Rc::new(true.into()));
     let (socket, time) = (Socket::new(&network, 1), virtual_network::Clock::new(&network));
     let (_, handle, _runner) = wg_nal::new(resources, socket, Seeded(1), wall, time);
     let keys = [2, 3, 4, 5, 6].map(|number| key_of(number).public_key());
@@ -337,13 +338,19 @@ impl Datagrams for Narrow {
     }
 }
 
+/// Two that know each other, the first over an underlay that carries 1000 bytes.
+fn narrow_pair(network: &Rc<Network>) -> (Host<Narrow>, Host) {
+    let socket = Socket::new(network, 1);
+    let a = host_over(network, 1, socket.clone(), Narrow(socket, 1000));
+    let b = host(network, 2);
+    introduce(&a, &b);
+    (a, b)
+}
+
 #[test]
 fn an_mtu_that_does_not_fit_the_underlay_is_an_error_or_a_count_and_never_a_silent_loss() {
     let network = Network::new();
-    let socket = Socket::new(&network, 1);
-    let mut a = host_over(&network, 1, socket.clone(), Narrow(socket, 1000));
-    let mut b = host(&network, 2);
-    introduce(&a, &b);
+    let (mut a, mut b) = narrow_pair(&network);
     let mut simulation = Simulation::new(&network);
     run(&mut simulation, &mut a);
     run(&mut simulation, &mut b);
@@ -376,10 +383,7 @@ fn an_mtu_that_does_not_fit_the_underlay_is_an_error_or_a_count_and_never_a_sile
 #[test]
 fn a_packet_that_does_not_fit_the_underlay_moves_no_timer_and_is_no_traffic() {
     let network = Network::new();
-    let socket = Socket::new(&network, 1);
-    let mut a = host_over(&network, 1, socket.clone(), Narrow(socket, 1000));
-    let mut b = host(&network, 2);
-    introduce(&a, &b);
+    let (mut a, mut b) = narrow_pair(&network);
     let mut simulation = Simulation::new(&network);
     run(&mut simulation, &mut a);
     run(&mut simulation, &mut b);
