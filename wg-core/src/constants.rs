@@ -6,7 +6,8 @@ use core::time::Duration;
 pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
 /// A counter at or above this is refused, sending and receiving.
 ///
-/// The kernel's value, fixed whatever the size of our replay window.
+/// The whitepaper's value, 2^64 - 2^13 - 1, fixed whatever the size of our replay window. The
+/// kernel's leaves room for its own window and is 63 greater.
 pub const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
 /// The initiator of a session replaces it when it sends at this age.
 pub const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
@@ -44,7 +45,7 @@ pub const REKEY_ON_RECEIVE_AFTER_TIME: Duration = Duration::from_secs(165);
 mod tests {
     use super::*;
 
-    /// The values of the whitepaper and the Linux kernel, written out once more.
+    /// The values of the whitepaper, and the Linux kernel's where it has none, once more.
     #[test]
     fn every_constant_has_the_protocols_value() {
         assert_eq!(REKEY_AFTER_MESSAGES, 1_152_921_504_606_846_976);

@@ -31,6 +31,10 @@ impl News {
         self.0 |= news.0;
     }
 
+    pub(crate) fn remove(&mut self, news: Self) {
+        self.0 &= !news.0;
+    }
+
     /// Takes the first piece, in the order of the constants.
     pub(crate) fn take(&mut self, peer: PeerId) -> Option<Event> {
         let first = Self(self.0 & self.0.wrapping_neg());

@@ -23,8 +23,6 @@ pub(crate) struct Keypair {
     /// Their index: the receiver of what goes out.
     pub(crate) remote: u32,
     pub(crate) initiator: bool,
-    /// Until the private key changes.
-    pub(crate) may_send: bool,
 }
 
 impl Keypair {
@@ -36,7 +34,6 @@ impl Keypair {
         local: 0,
         remote: 0,
         initiator: false,
-        may_send: false,
     };
 
     /// When the keys were derived.
@@ -56,7 +53,7 @@ impl Keypair {
 
     /// Whether a packet can be sent in this session.
     pub(crate) fn can_send(&self, now: Instant) -> bool {
-        self.may_send && !self.is_expired(now) && self.counter < REJECT_AFTER_MESSAGES
+        !self.is_expired(now) && self.counter < REJECT_AFTER_MESSAGES
     }
 
     /// The counters used so far.
@@ -75,7 +72,6 @@ impl Keypair {
         self.send.wipe();
         self.receive.wipe();
         self.counter = 0;
-        self.may_send = false;
     }
 
     #[cfg(test)]
@@ -238,13 +234,6 @@ impl Keypairs {
         }
     }
 
-    /// Stops sending on what exists, for a new private key: a new handshake is needed.
-    pub(crate) fn stop_sending(&mut self) {
-        for slot in [self.current, self.next].into_iter().flatten() {
-            self.slot_mut(slot).may_send = false;
-        }
-    }
-
     pub(crate) fn wipe(&mut self) -> Left {
         [self.drop_previous(), self.drop_current(), self.drop_next()]
     }
@@ -284,7 +273,6 @@ impl Keypairs {
         keypair.local = session.local;
         keypair.remote = session.remote;
         keypair.initiator = initiator;
-        keypair.may_send = true;
         slot
     }
 

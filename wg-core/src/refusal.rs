@@ -97,8 +97,9 @@ refusals! {
     MalformedInner = "the inner packet is not a whole IP packet",
     /// The inner source address does not route to the peer that sent it.
     NotAllowedSource = "the inner source address is not among this peer's allowed IPs",
-    /// Congestion was marked outside, and the inner packet cannot carry the mark (RFC 6040).
-    CongestionLost = "congestion was marked on a packet that does not support marks",
+    /// Congestion was marked outside, and the inner packet cannot carry the mark. The mark is
+    /// refused and the packet delivered, as by the Linux kernel; RFC 6040 would drop it.
+    CongestionLost = "a congestion mark was dropped, as its packet cannot carry one",
 }
 
 impl fmt::Display for Refusal {

@@ -19,6 +19,9 @@ const NANOS_PER_SEC: u32 = 1_000_000_000;
 pub struct Tai64n([u8; 12]);
 
 impl Tai64n {
+    /// Before all others. Nobody is heard who says it.
+    pub(crate) const ZERO: Self = Self([0; 12]);
+
     /// The stamp of a Unix time, its nanoseconds rounded down to a multiple of 2^24.
     ///
     /// `nanos` of a second or more count as seconds. A time after the greatest stamp gets the

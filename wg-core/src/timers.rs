@@ -197,6 +197,11 @@ impl Timers {
         self.arm(Reason::WipeKeys, now.saturating_add(WIPE_AFTER_TIME));
     }
 
+    /// All keypairs were wiped before their time.
+    pub(crate) fn session_gone(&mut self) {
+        self.cancel(Reason::SessionExpiry);
+    }
+
     /// No handshake came of all tries: nothing more is sent, and the keys go if nothing else
     /// says when.
     pub(crate) fn handshake_given_up(&mut self, now: Instant) {

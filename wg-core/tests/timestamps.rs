@@ -6,7 +6,7 @@ mod pair;
 
 use std::time::Duration;
 
-use oracle::{Heard, Lone, Party, sign};
+use oracle::{Draft, Heard, Lone, Party, sign};
 use pair::{A_OUTER, B_OUTER, node, private_key};
 use wg_core::{ClockUnavailable, Connection, PublicKey, Refusal, Tai64n};
 
@@ -191,4 +191,17 @@ fn the_clock_is_asked_once_for_each_initiation_that_is_built() {
     node.device.set_private_key(now, Some(&private_key(2)));
     assert_eq!((node.speak(now).len(), node.clock.asked), (1, 1));
     assert_eq!((node.speak(now).len(), node.clock.asked), (0, 1));
+}
+
+#[test]
+fn a_first_timestamp_of_zeros_is_refused() {
+    let mut lone = Lone::new();
+    let draft = Draft { timestamp: [0; 12], ..lone.draft() };
+    let initiation = lone.us.initiate(&lone.them, &draft).bytes;
+    assert_eq!(lone.hear(&initiation), Err(Refusal::StaleTimestamp));
+    let mut least = [0; 12];
+    least[11] = 1;
+    let draft = Draft { timestamp: least, ..lone.draft() };
+    let initiation = lone.us.initiate(&lone.them, &draft).bytes;
+    lone.hear(&initiation).unwrap().reply();
 }

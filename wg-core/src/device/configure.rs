@@ -57,8 +57,8 @@ impl core::error::Error for RoutesFull {}
 impl Device<'_> {
     /// Sets or removes the device's identity; the same key again changes nothing.
     ///
-    /// A change ends all handshakes and stops sending in all sessions: new ones are made when
-    /// there is something to send. A peer whose key is our new public key is removed.
+    /// A change ends all handshakes and all sessions, in both directions: new ones are made when
+    /// there is something to send. What is on its way in an old session is refused. A peer whose key is our new public key is removed.
     ///
     /// Costs one X25519 operation, and one for each peer.
     pub fn set_private_key(&mut self, now: Instant, key: Option<&PrivateKey>) {
@@ -77,15 +77,11 @@ impl Device<'_> {
     fn renew_identity(&mut self, now: Instant, slot: u32) {
         let Some(peer) = self.peers.get_mut(slot).filter(|peer| peer.occupied) else { return };
         agree(self.identity.keys(), peer);
-        peer.initiator.wipe();
-        let handshake = peer.handshake.take();
         let had_session = peer.keypairs.current().is_some_and(|keypair| keypair.can_send(now));
-        peer.keypairs.stop_sending();
+        peer.timers.session_gone();
         peer.last_sent_handshake = None;
         let waits = peer.obstacle == Some(Refusal::NoPrivateKey);
-        if let Some(handshake) = handshake {
-            self.receivers.release(handshake);
-        }
+        self.wipe_keys(slot);
         if had_session {
             self.announce(slot, News::SESSION_EXPIRED);
         }

@@ -9,7 +9,7 @@ use zerocopy::IntoBytes;
 use super::configure::find_peer;
 use super::receivers::Receiver;
 use super::{Built, Device, Received};
-use crate::constants::INITIATION_MIN_INTERVAL;
+use crate::constants::{INITIATION_MIN_INTERVAL, REKEY_TIMEOUT};
 use crate::cookie::Checker;
 use crate::endpoint::{Source, Transmit};
 use crate::event::News;
@@ -17,14 +17,15 @@ use crate::handshake::{self, Ephemeral, Responder, TransportKeys};
 use crate::keypair::{Keypair, Left, Session};
 use crate::message::{CookieReply, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
 use crate::refusal::Refusal;
-use crate::tai64n::{ClockUnavailable, Tai64nClock};
+use crate::tai64n::{ClockUnavailable, Tai64n, Tai64nClock};
 use crate::time::Instant;
 
 /// The traffic class of initiations and responses: DSCP AF41, as the kernel marks them.
 const HANDSHAKE_CLASS: u8 = 0x88;
 
 impl Device<'_> {
-    /// Section 5.4.2, sent. `None` leaves the reason in the peer's obstacle.
+    /// Section 5.4.2, sent. `None` leaves the reason in the peer's obstacle, or the message to
+    /// the retransmit timer when a handshake message went out less than 5 s ago.
     #[inline(never)]
     pub(super) fn initiate(
         &mut self,
@@ -53,6 +54,19 @@ impl Device<'_> {
             self.refuse(Some(slot), obstacle);
             return None;
         }
+        // The limit may have begun since this was asked for, with a response of ours.
+        let limited = |sent| !now.has_reached(sent, REKEY_TIMEOUT);
+        if let Some(sent) = peer.last_sent_handshake.filter(|sent| limited(*sent)) {
+            self.hold_back(slot, sent);
+            return None;
+        }
+        // An attempt ends when the next one begins, whether that can be made or not.
+        let unanswered = peer.handshake.is_some();
+        if unanswered {
+            peer.whereabouts.forget_local();
+        }
+        self.end_attempt(slot);
+        let peer = self.peers.get_mut(slot)?;
         let (keys, endpoint) = (self.identity.keys()?, peer.whereabouts.get()?);
 
         let timestamp = match clock.next() {
@@ -75,9 +89,6 @@ impl Device<'_> {
         };
         self.last_timestamp = Some(timestamp);
 
-        if let Some(stale) = peer.handshake.take() {
-            self.receivers.release(stale);
-        }
         let index = self.receivers.claim(rng, slot, Receiver::Handshake);
         peer.handshake = Some(index);
         let ephemeral = Ephemeral::generate(rng);
@@ -99,7 +110,9 @@ impl Device<'_> {
         let macs = peer.jar.macs(now, &peer.remote.public, &body);
         overwrite(buf, body.as_bytes(), macs.as_bytes());
 
-        if peer.obstacle != Some(Refusal::Unanswered) {
+        if unanswered {
+            peer.obstacle = Some(Refusal::Unanswered);
+        } else if peer.obstacle != Some(Refusal::Unanswered) {
             peer.obstacle = None;
         }
         peer.last_sent_handshake = Some(now);
@@ -176,7 +189,7 @@ impl Device<'_> {
         });
         let checked = consumed.and_then(|responder| {
             let peer = found.and_then(|slot| self.peers.get(slot)).ok_or(Refusal::UnknownPeer)?;
-            if peer.greatest_timestamp.is_some_and(|greatest| responder.timestamp <= greatest) {
+            if responder.timestamp <= peer.greatest_timestamp.unwrap_or(Tai64n::ZERO) {
                 return Err(Refusal::StaleTimestamp);
             }
             let flood = |last| !now.has_reached(last, INITIATION_MIN_INTERVAL);
@@ -324,8 +337,10 @@ impl Device<'_> {
         }
     }
 
-    /// A handshake is complete: the current keypair is new and may send.
+    /// A handshake is complete: the current keypair is new and may send. It ends an attempt of
+    /// ours that is on its way: a late answer to that would take the newer session's place.
     pub(super) fn session_up(&mut self, now: Instant, slot: u32) {
+        self.end_attempt(slot);
         let Some(peer) = self.peers.get_mut(slot) else { return };
         let birth = peer.keypairs.current().and_then(Keypair::birth).unwrap_or(now);
         peer.timers.handshake_complete(birth);
@@ -334,6 +349,15 @@ impl Device<'_> {
         peer.wants.initiation = false;
         self.reschedule(slot);
         self.announce(slot, News::SESSION_UP);
+    }
+
+    /// Forgets the initiation that is unanswered, if there is one: no response will match.
+    pub(super) fn end_attempt(&mut self, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        peer.initiator.wipe();
+        if let Some(handshake) = peer.handshake.take() {
+            self.receivers.release(handshake);
+        }
     }
 
     /// An authenticated packet says where the peer is now.

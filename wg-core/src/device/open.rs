@@ -225,9 +225,7 @@ impl Device<'_> {
             return Err(self.refuse(None, Refusal::SessionGone));
         };
         let old_key = peer.keypairs.current().is_some_and(|current| {
-            current.initiator
-                && current.may_send
-                && current.has_age(now, REKEY_ON_RECEIVE_AFTER_TIME)
+            current.initiator && current.has_age(now, REKEY_ON_RECEIVE_AFTER_TIME)
         });
         let ask = old_key && peer.timers.ask_on_receive();
         peer.timers.any_authenticated_packet_received();
@@ -275,8 +273,9 @@ impl Device<'_> {
         let Some(packet) = plaintext.get_mut(..header.length) else {
             return Err(self.refuse(Some(slot), Refusal::MalformedInner));
         };
+        // As the kernel does it: a path that marks everything must not cost every packet.
         if ip::decapsulate_ecn(packet, from.ecn).is_err() {
-            return Err(self.refuse(Some(slot), Refusal::CongestionLost));
+            self.refuse(Some(slot), Refusal::CongestionLost);
         }
         if let Some(peer) = self.peers.get_mut(slot) {
             peer.received(message_len);

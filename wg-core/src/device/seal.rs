@@ -203,9 +203,8 @@ impl Device<'_> {
             peer.timers.data_sent(now, &mut self.jitter);
         }
         let old_key = peer.keypairs.current().is_some_and(|current| {
-            current.may_send
-                && (current.sent() > REKEY_AFTER_MESSAGES
-                    || current.initiator && current.has_age(now, REKEY_AFTER_TIME))
+            current.sent() > REKEY_AFTER_MESSAGES
+                || current.initiator && current.has_age(now, REKEY_AFTER_TIME)
         });
         self.reschedule(slot);
         if old_key {

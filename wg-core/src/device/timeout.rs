@@ -59,12 +59,12 @@ impl Device<'_> {
             // Nothing went unanswered: this is no retry.
             self.request_handshake(now, slot, Request::Need);
         } else if peer.timers.retry(MAX_HANDSHAKE_ATTEMPTS.saturating_sub(1)) {
-            peer.obstacle = Some(Refusal::Unanswered);
-            peer.whereabouts.forget_local();
             self.request_handshake(now, slot, Request::Retry);
         } else {
             peer.wants.keepalive = false;
             peer.timers.handshake_given_up(now);
+            peer.obstacle = Some(Refusal::Unanswered);
+            self.end_attempt(slot);
             self.refuse(Some(slot), Refusal::Unanswered);
             self.announce(slot, News::HANDSHAKE_GIVEN_UP);
         }
@@ -78,16 +78,20 @@ impl Device<'_> {
             peer.timers.handshake_requested();
         }
         match peer.last_sent_handshake {
-            Some(sent) if !now.has_reached(sent, REKEY_TIMEOUT) => {
-                if !peer.timers.is_armed(Reason::Retransmit) {
-                    peer.timers.arm_retransmit(sent, &mut self.jitter);
-                    self.reschedule(slot);
-                }
-            }
+            Some(sent) if !now.has_reached(sent, REKEY_TIMEOUT) => self.hold_back(slot, sent),
             _ => {
                 peer.wants.initiation = true;
                 self.transmits.push(&mut self.peers, slot);
             }
+        }
+    }
+
+    /// The limit that began at `sent` holds an initiation back: it is asked for when that ends.
+    pub(super) fn hold_back(&mut self, slot: u32, sent: Instant) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
+        if !peer.timers.is_armed(Reason::Retransmit) {
+            peer.timers.arm_retransmit(sent, &mut self.jitter);
+            self.reschedule(slot);
         }
     }
 
@@ -104,12 +108,11 @@ impl Device<'_> {
 
     /// Forgets the handshake and all sessions of a peer, and wipes their keys.
     pub(super) fn wipe_keys(&mut self, slot: u32) {
+        self.end_attempt(slot);
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        peer.initiator.wipe();
-        let handshake = peer.handshake.take();
+        // Who has not heard of the session yet could not use it any more.
+        peer.news.remove(News::SESSION_UP);
         let left = peer.keypairs.wipe();
-        for index in left.into_iter().chain([handshake]).flatten() {
-            self.receivers.release(index);
-        }
+        self.release(left);
     }
 }

@@ -3,7 +3,7 @@
 use wg_core::{Connection, Refusal, SendError};
 
 use crate::pair::Pair;
-use crate::{ms, secs};
+use crate::{at, ms, secs};
 
 #[test]
 fn down_leaves_no_deadline_and_no_session() {
@@ -113,4 +113,20 @@ fn both_sides_recover_from_each_others_restarts() {
         pair.run(secs(1));
         assert_eq!((pair.a.inbox.len(), pair.b.inbox.len()), (round + 1, round + 1));
     }
+}
+
+#[test]
+fn a_session_that_nobody_heard_of_is_not_announced_after_down() {
+    let mut pair = Pair::new();
+    let a = pair.a.address;
+    pair.b.device.set_endpoint(pair.now, pair.ba, a);
+    pair.a_sends(100).unwrap_err();
+    while pair.a.sent_of(1).is_empty() || pair.link.flights.iter().all(|f| f.bytes[0] != 2) {
+        pair.step(at(pair.now, secs(1)));
+    }
+    let mut response = pair.link.flights.remove(0);
+    let from = wg_core::Source::from(response.from);
+    pair.a.device.handle_datagram(pair.now, &mut pair.a.rng, from, &mut response.bytes).unwrap();
+    pair.a.device.down();
+    assert_eq!(pair.a.device.poll_event(), None);
 }

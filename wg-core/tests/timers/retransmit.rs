@@ -236,3 +236,27 @@ fn giving_up_cancels_the_keepalive_that_was_pending() {
     assert!(pair.a.is_up(pair.now, pair.ab));
     assert_eq!(pair.a.keepalives(), []);
 }
+
+#[test]
+fn a_second_attempt_says_unanswered_whatever_asked_for_it() {
+    for gap in [None, Some(ms(3_300)), Some(secs(1)), Some(ms(100)), Some(ms(10))] {
+        let mut pair = unheard();
+        pair.a_sends(100).unwrap_err();
+        let end = at(pair.now, secs(60));
+        while pair.now < end {
+            pair.run(gap.unwrap_or(ms(500)));
+            if gap.is_some() {
+                pair.a_sends(100).unwrap_err();
+            }
+            let connection = pair.a.status(pair.now, pair.ab).connection;
+            let expected = match pair.a.initiations().len() {
+                1 => Connection::Handshaking,
+                _ => Connection::Blocked(Refusal::Unanswered),
+            };
+            assert_eq!(connection, expected, "a packet every {gap:?}, at {:?}", pair.now);
+        }
+        assert!(pair.a.initiations().len() >= 11, "a packet every {gap:?}");
+        let second = pair.a.initiations()[1].saturating_since(Instant::ZERO);
+        assert!(second < ms(5_334), "a packet every {gap:?}: {second:?}");
+    }
+}

@@ -111,3 +111,22 @@ fn what_was_held_back_has_twenty_tries_all_the_same() {
     pair.run(secs(600));
     assert_eq!(pair.b.initiations().len(), 20);
 }
+
+#[test]
+fn an_initiation_that_was_asked_for_before_our_response_waits_for_the_limit() {
+    let mut pair = Pair::new();
+    let a = pair.a.address;
+    pair.b.device.set_endpoint(pair.now, pair.ba, a);
+    pair.a_sends(100).unwrap_err();
+    pair.link.silenced = vec![a];
+    // B has a packet to send, and answers A before anybody asks B what is to go out.
+    let mut packet = [0; 64];
+    packet[16..48].copy_from_slice(&crate::pair::packet("10.0.0.2", "10.0.0.1", 12, 1));
+    assert!(pair.b.device.seal(pair.now, &mut packet, 32).is_err());
+    pair.run(secs(1));
+    assert_eq!(pair.b.sent_of(2).len(), 1);
+    assert_eq!(pair.b.initiations(), []);
+    pair.run(secs(5));
+    let responded = pair.b.sent_of(2)[0].0;
+    assert_jittered(pair.b.initiations()[0], responded, secs(5));
+}
