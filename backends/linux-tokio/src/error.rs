@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io;
 
-use wg_core::{AddPeerError, PublicKey};
+use wg_core::{AddPeerError, AllowedIp, PublicKey};
 
 use crate::clock::StateError;
 
@@ -36,6 +36,22 @@ pub enum Error {
         /// What the kernel says.
         source: io::Error,
     },
+    /// Routes or rules of the system cannot be read.
+    Listing {
+        /// Which of them.
+        what: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// There is a route already, which packets for the tunnel would take.
+    RouteExists {
+        /// Where it leads to.
+        to: AllowedIp,
+        /// The interface that it leads by, if it has one.
+        by: Option<String>,
+    },
+    /// The routing table for a default route is in use.
+    TableInUse(u32),
     /// The `Table` of the configuration is no routing table.
     Table(String),
     /// The name of an endpoint cannot be resolved.
@@ -99,6 +115,25 @@ impl fmt::Display for Error {
                 _ => write!(f, "cannot make the interface {name}: {error}"),
             },
             Self::Network { what, source } => write!(f, "cannot set {what}: {source}"),
+            Self::Listing { what, source } => {
+                write!(f, "cannot read the {what} of this system: {source}")
+            }
+            Self::RouteExists { to, by } => {
+                write!(f, "there is a route to {to}")?;
+                if let Some(by) = by {
+                    write!(f, " by {by}")?;
+                }
+                write!(
+                    f,
+                    " already, and packets would leave there in the clear: remove that route, or \
+                     take {to} out of AllowedIPs"
+                )
+            }
+            Self::TableInUse(table) => write!(
+                f,
+                "another tunnel has the routing table {table}: set another FwMark, or stop that \
+                 tunnel"
+            ),
             Self::Table(value) => {
                 write!(f, "Table = {value} is no routing table: write off, auto or a number")
             }

@@ -1,22 +1,22 @@
 //! Addresses, routes and rules of the interface, by netlink: what wg-quick does.
 
+mod diversion;
+mod netlink;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::route::RouteHeader;
-use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use rtnetlink::packet_route::route::{RouteHeader, RouteMessage};
 use rtnetlink::{Handle, RouteMessageBuilder};
 use wg_core::AllowedIp;
 use wg_core::config::{Config, InterfaceAddress};
 
+use self::diversion::{Diversion, FIRST_TABLE};
+use self::netlink::io_error;
 use crate::error::Error;
 use crate::tun::Tun;
 
-/// The table and the mark for a default route, unless the configuration has its own: as
-/// wg-quick's.
-const DEFAULT_TABLE: u32 = 51820;
 const MAIN_TABLE: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 
 /// What the host is to know about the tunnel.
@@ -25,8 +25,12 @@ pub struct NetworkPlan {
     addresses: Vec<InterfaceAddress>,
     routes: BTreeSet<AllowedIp>,
     table: u32,
-    /// With a default route: the mark that keeps our own datagrams out of the tunnel.
+    /// With a default route: the mark that keeps our own datagrams out of the tunnel. All
+    /// tunnels share it unless the configuration has its own, so that none carries another's.
     default_route_mark: Option<u32>,
+    /// The table for the default route, when the configuration has a mark: the same number, as
+    /// wg-quick has it. Else one that is free.
+    default_route_table: Option<u32>,
 }
 
 impl NetworkPlan {
@@ -38,7 +42,7 @@ impl NetworkPlan {
         let table = file.host_settings().find(|(key, _)| *key == "Table").map(|(_, value)| value);
         let mut routes: BTreeSet<_> = file.peers().flat_map(|peer| peer.allowed_ips()).collect();
         let has_default = routes.iter().any(|route| route.cidr() == 0);
-        let mark = if file.fw_mark() == 0 { DEFAULT_TABLE } else { file.fw_mark() };
+        let mark = if file.fw_mark() == 0 { FIRST_TABLE } else { file.fw_mark() };
         let (table, default_route_mark) = match table {
             None => (MAIN_TABLE, has_default.then_some(mark)),
             Some(auto) if auto.eq_ignore_ascii_case("auto") => {
@@ -58,7 +62,13 @@ impl NetworkPlan {
                 )
             }
         };
-        Ok(Self { addresses: file.addresses().collect(), routes, table, default_route_mark })
+        Ok(Self {
+            addresses: file.addresses().collect(),
+            routes,
+            table,
+            default_route_mark,
+            default_route_table: Some(file.fw_mark()).filter(|mark| *mark != 0),
+        })
     }
 
     /// The mark that the tunnel's datagrams need for this plan, if it needs one.
@@ -71,19 +81,22 @@ impl NetworkPlan {
 #[derive(Debug)]
 pub struct Routes {
     netlink: Handle,
-    rules: Vec<RuleMessage>,
+    diversion: Option<Diversion>,
 }
 
 impl Routes {
-    /// Gives the interface its addresses, brings it up, and routes to it.
+    /// Gives the interface its addresses, brings it up, and routes to it. Clears before what
+    /// runs that were killed have left.
     ///
     /// # Errors
-    /// [`Error::Network`] or [`Error::Tun`]; what was set up before is undone.
+    /// [`Error::RouteExists`], [`Error::TableInUse`], [`Error::Network`], [`Error::Listing`]
+    /// or [`Error::Tun`]; what was set up before is undone.
     pub async fn set_up(tun: &Tun, plan: &NetworkPlan) -> Result<Self, Error> {
         let (connection, netlink, _) = rtnetlink::new_connection()
             .map_err(|source| Error::Network { what: "up netlink".into(), source })?;
         tokio::spawn(connection);
-        let mut routes = Self { netlink, rules: Vec::new() };
+        diversion::clear_remains(&netlink).await?;
+        let mut routes = Self { netlink, diversion: None };
         match routes.apply(tun, plan).await {
             Ok(()) => Ok(routes),
             Err(error) => {
@@ -95,88 +108,113 @@ impl Routes {
 
     async fn apply(&mut self, tun: &Tun, plan: &NetworkPlan) -> Result<(), Error> {
         for address in &plan.addresses {
-            let what = || format!("the address {address} on {}", tun.name());
             let request = self.netlink.address().add(tun.index(), address.addr(), address.cidr());
-            known(request.execute().await, what)?;
+            match request.execute().await.map_err(io_error) {
+                // Written twice.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    let what = format!("the address {address} on {}", tun.name());
+                    return Err(Error::Network { what, source });
+                }
+                Ok(()) => {}
+            }
         }
         tun.up()?;
-        for route in &plan.routes {
-            let table = match plan.default_route_mark {
-                Some(mark) if route.cidr() == 0 => mark,
-                _ => plan.table,
-            };
-            self.add_route(tun, *route, table).await?;
-        }
         if let Some(mark) = plan.default_route_mark {
+            let table = plan.default_route_table;
+            self.diversion = Some(Diversion::claim(&self.netlink, table, mark).await?);
+        }
+        for v6 in [false, true] {
+            let existing = netlink::routes(&self.netlink, v6).await?;
+            for route in plan.routes.iter().filter(|route| route.addr().is_ipv6() == v6) {
+                let table = match &self.diversion {
+                    Some(diversion) if route.cidr() == 0 => diversion.table(),
+                    _ => plan.table,
+                };
+                self.add_route(tun, *route, table, &existing).await?;
+            }
+        }
+        if let Some(diversion) = &mut self.diversion {
             for route in plan.routes.iter().filter(|route| route.cidr() == 0) {
-                self.divert(route.addr(), mark).await?;
+                let v6 = route.addr().is_ipv6();
+                diversion.refuse_rest(&self.netlink, v6).await?;
+                diversion.divert(&self.netlink, v6).await?;
+                if !v6 {
+                    accept_marked_answers();
+                }
             }
         }
         Ok(())
     }
 
-    async fn add_route(&self, tun: &Tun, to: AllowedIp, table: u32) -> Result<(), Error> {
+    async fn add_route(
+        &self,
+        tun: &Tun,
+        to: AllowedIp,
+        table: u32,
+        existing: &[RouteMessage],
+    ) -> Result<(), Error> {
         let what = || format!("the route to {to} by {}", tun.name());
+        let same = existing.iter().filter(|route| {
+            netlink::table(route) == table && netlink::destination(route) == Some(to)
+        });
+        let mut is_there = false;
+        for route in same {
+            let by = netlink::interface(route);
+            if by == Some(tun.index()) {
+                // The network of the interface's own address.
+                is_there = true;
+            } else if netlink::metric(route) <= usual_metric(to) && !is_link_local(to) {
+                return Err(Error::RouteExists { to, by: by.and_then(name) });
+            }
+        }
+        if is_there {
+            return Ok(());
+        }
         let message = RouteMessageBuilder::<IpAddr>::new()
             .output_interface(tun.index())
             .table_id(table)
             .destination_prefix(to.addr(), to.cidr())
             .map_err(|error| Error::Network { what: what(), source: io::Error::other(error) })?;
-        known(self.netlink.route().add(message.build()).execute().await, what)
+        match self.netlink.route().add(message.build()).execute().await.map_err(io_error) {
+            Ok(()) => Ok(()),
+            // It came this very moment.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::RouteExists { to, by: None })
+            }
+            Err(source) => Err(Error::Network { what: what(), source }),
+        }
     }
 
-    /// Sends everything into the tunnel but its own datagrams, which carry the mark, and what
-    /// has a more special route.
-    async fn divert(&mut self, family: IpAddr, mark: u32) -> Result<(), Error> {
-        let family = if family.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let mut unmarked = RuleMessage::default();
-        unmarked.header.family = family;
-        unmarked.header.action = RuleAction::ToTable;
-        unmarked.header.flags = RuleFlags::Invert;
-        unmarked.attributes.push(RuleAttribute::FwMark(mark));
-        unmarked.attributes.push(RuleAttribute::Table(mark));
-        let mut special = RuleMessage::default();
-        special.header.family = family;
-        special.header.action = RuleAction::ToTable;
-        special.header.table = RouteHeader::RT_TABLE_MAIN;
-        special.attributes.push(RuleAttribute::SuppressPrefixLen(0));
-        for rule in [unmarked, special] {
-            let mut request = self.netlink.rule().add();
-            *request.message_mut() = rule.clone();
-            known(request.execute().await, || "the rule for a default route".into())?;
-            self.rules.push(rule);
-        }
-        if family == AddressFamily::Inet {
-            // So that answers to marked datagrams pass a strict reverse path filter.
-            let switch = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
-            if let Err(error) = std::fs::write(switch, "1") {
-                log::warn!("{switch}: {error}: answers may be dropped as spoofed");
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the rules. Addresses and routes go with the interface.
-    pub async fn undo(mut self) {
-        while let Some(rule) = self.rules.pop() {
-            if let Err(error) = self.netlink.rule().del(rule).execute().await {
-                log::warn!("cannot remove a rule for the default route: {error}");
-            }
+    /// Removes the rules and what they led to. Addresses and routes go with the interface.
+    pub async fn undo(self) {
+        if let Some(diversion) = self.diversion {
+            diversion.undo(&self.netlink).await;
         }
     }
 }
 
-/// What exists already is as good as set.
-fn known(result: Result<(), rtnetlink::Error>, what: impl FnOnce() -> String) -> Result<(), Error> {
-    let source = match result {
-        Ok(()) => return Ok(()),
-        Err(rtnetlink::Error::NetlinkError(error)) => error.to_io(),
-        Err(error) => io::Error::other(error),
-    };
-    if source.kind() == io::ErrorKind::AlreadyExists {
-        return Ok(());
+/// The metric of a route that is added without one. Of several routes to one destination, the
+/// lowest is taken.
+fn usual_metric(to: AllowedIp) -> u32 {
+    if to.addr().is_ipv4() { 0 } else { 1024 }
+}
+
+/// Every interface has such a route, and packets there name their interface.
+fn is_link_local(to: AllowedIp) -> bool {
+    matches!(to.addr(), IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+fn name(index: u32) -> Option<String> {
+    nix::net::if_::if_indextoname(index).ok()?.into_string().ok()
+}
+
+/// So that answers to marked datagrams pass a strict reverse path filter.
+fn accept_marked_answers() {
+    let switch = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+    if let Err(error) = std::fs::write(switch, "1") {
+        log::warn!("{switch}: {error}: answers may be dropped as spoofed");
     }
-    Err(Error::Network { what: what(), source })
 }
 
 #[cfg(test)]
@@ -201,6 +239,9 @@ mod tests {
         assert_eq!(plan("", "", "0.0.0.0/0").unwrap().fw_mark(), Some(51820));
         assert_eq!(plan("Table = auto", "FwMark = 0x10", "::/0").unwrap().fw_mark(), Some(16));
         assert_eq!(plan("", "FwMark = 7", "10.0.0.0/8").unwrap().fw_mark(), None);
+        // A table of the same number with a mark of one's own, else whichever is free.
+        assert_eq!(plan("", "FwMark = 7", "::/0").unwrap().default_route_table, Some(7));
+        assert_eq!(plan("", "", "::/0").unwrap().default_route_table, None);
     }
 
     #[test]
