@@ -212,8 +212,6 @@ impl<'d> Shared<'d> {
     /// Serves one deadline, if one is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.device.handle_timeout(now);
-        // A handshake may have gone unanswered.
-        self.waiting.handshake.wake();
     }
 
     /// The next datagram to send, by the law of driving: news first, then the packets that waited
@@ -239,6 +237,10 @@ impl<'d> Shared<'d> {
                 self.confirming = self.confirming.saturating_sub(1);
             } else if let Some(transmit) = self.device.poll_transmit(now, clock, rng, own) {
                 let (to, len) = (transmit.to, transmit.datagram.len());
+                if len == INITIATION_LEN {
+                    // The one before may have gone unanswered.
+                    self.waiting.handshake.wake();
+                }
                 return Some(Outgoing { to, place: Place::Own, len });
             }
             let Some((packet, len)) = self.outbound.take_queued() else {

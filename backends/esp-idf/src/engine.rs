@@ -141,7 +141,8 @@ impl Engine {
             // After what was due, so that flash holds up no packet that is there.
             self.reserve(now());
             let reopen = (self.sockets.count() == 0).then_some(self.next_look);
-            let others = [self.names.deadline(), self.reserve_at, reopen].into_iter().flatten();
+            let others =
+                [self.names_deadline(now()), self.reserve_at, reopen].into_iter().flatten();
             let deadline = self.device.poll_timeout().map(|(at, _)| at);
             let deadline = deadline.into_iter().chain(others).min();
             let timeout = if self.outbound.is_empty() {
@@ -398,15 +399,13 @@ impl Engine {
         dropped
     }
 
+    fn names_deadline(&self, now: Instant) -> Option<Instant> {
+        self.names.deadline(|peer| is_in_need(&self.device, now, peer))
+    }
+
     fn look_up(&mut self, now: Instant) {
         let device = &self.device;
-        let is_in_need = |peer| {
-            device.peer(now, peer).is_some_and(|peer| {
-                peer.endpoint.is_none()
-                    || peer.connection == Connection::Blocked(Refusal::Unanswered)
-            })
-        };
-        match self.names.poll(now, &self.outbound, is_in_need) {
+        match self.names.poll(now, &self.outbound, |peer| is_in_need(device, now, peer)) {
             Some(Answer::Try(peer, at)) => self.device.set_endpoint(now, peer, at),
             Some(Answer::Failed(peer, host, error)) => {
                 if let Some(more) = self.journal.turn(now, Topic::Lookup(peer)) {
@@ -479,4 +478,11 @@ impl Engine {
             now,
         }
     }
+}
+
+/// Whether a peer's name is to be asked for: nobody answers where it is.
+fn is_in_need(device: &Device<'_>, now: Instant, peer: PeerId) -> bool {
+    device.peer(now, peer).is_some_and(|peer| {
+        peer.endpoint.is_none() || peer.connection == Connection::Blocked(Refusal::Unanswered)
+    })
 }

@@ -13,8 +13,8 @@ use wg_core::{Instant, PeerId};
 use crate::outbound::Outbound;
 use crate::settings::Host;
 
-/// Between two questions: two tries of a handshake come out of each answer.
-const INTERVAL: Duration = Duration::from_secs(12);
+/// Between two questions, longer than between two attempts of a handshake: each answer is tried.
+const INTERVAL: Duration = Duration::from_secs(6);
 /// Of the thread that asks: lwIP's resolver keeps its buffers elsewhere.
 const STACK_SIZE: usize = if cfg!(target_os = "espidf") { 6 * 1024 } else { 64 * 1024 };
 
@@ -71,9 +71,10 @@ impl Names {
         self.entries.retain(|entry| entry.peer != peer);
     }
 
-    /// When to call [`poll`](Self::poll) again, an answer aside.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        (!self.entries.is_empty() && !self.is_asking).then_some(self.next)
+    /// When to call [`poll`](Self::poll) again, an answer aside; `None` while no peer is in need.
+    pub(crate) fn deadline(&self, is_in_need: impl Fn(PeerId) -> bool) -> Option<Instant> {
+        let in_need = !self.is_asking && self.entries.iter().any(|entry| is_in_need(entry.peer));
+        in_need.then_some(self.next)
     }
 
     /// Fetches an answer, and asks the next question when a peer is in need and it is time.
@@ -101,9 +102,9 @@ impl Names {
         if self.is_asking || now < self.next {
             return None;
         }
-        self.next = now.saturating_add(INTERVAL);
         // In turn, so that one that cannot be found holds up no other.
         let asked = self.entries.iter().position(|entry| is_in_need(entry.peer))?;
+        self.next = now.saturating_add(INTERVAL);
         let entry = self.entries.remove(asked);
         let (peer, host) = (entry.peer, entry.host.clone());
         self.entries.push(entry);
@@ -167,7 +168,7 @@ mod tests {
         const PLACE: SocketAddr =
             SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 51820);
         let mut names = Names::new(|_| {
-            if ASKED.fetch_add(1, Ordering::SeqCst) < 300 {
+            if ASKED.fetch_add(1, Ordering::SeqCst) < 600 {
                 return Err(io::ErrorKind::NotFound.into());
             }
             Ok(vec![PLACE])
@@ -186,11 +187,13 @@ mod tests {
                     failures += 1;
                 }
                 Some(Answer::Try(found, place)) => {
-                    assert_eq!((found, place, failures), (peer, PLACE, 300));
+                    assert_eq!((found, place, failures), (peer, PLACE, 600));
                     break;
                 }
-                None if names.deadline().is_none() => thread::yield_now(),
-                None => now = names.deadline().unwrap(),
+                None => match names.deadline(|_| true) {
+                    None => thread::yield_now(),
+                    Some(due) => now = due,
+                },
             }
         }
         let hour = Instant::from_secs(3600);

@@ -10,8 +10,9 @@ use crate::error::Error;
 use crate::handle::{Handle, PeerConfig, Stopped};
 use crate::journal::Short;
 
-/// How often it is looked whether a peer answers.
-const INTERVAL: Duration = Duration::from_secs(15);
+/// How often it is looked whether a peer answers. Longer than between two attempts of a handshake,
+/// so that each address is tried; short enough to follow a name that moved within 20 s.
+const INTERVAL: Duration = Duration::from_secs(6);
 
 /// The peers of a configuration whose endpoint is a name.
 #[derive(Debug)]
