@@ -50,6 +50,15 @@ pub enum Error {
         /// The interface that it leads by, if it has one.
         by: Option<String>,
     },
+    /// Packets for the tunnel would take another way, by a rule or a route of others.
+    OtherWay {
+        /// The allowed IPs.
+        to: AllowedIp,
+        /// The interface that they would leave by.
+        by: Option<String>,
+    },
+    /// IPv6 is off for the interface with this name, and cannot be switched on.
+    NoIpv6(String, io::Error),
     /// The routing table for a default route is in use.
     TableInUse(u32),
     /// The `Table` of the configuration is no routing table.
@@ -129,6 +138,17 @@ impl fmt::Display for Error {
                      take {to} out of AllowedIPs"
                 )
             }
+            Self::OtherWay { to, by } => write!(
+                f,
+                "packets to {to} would leave by {} in the clear, for a rule of others goes first: \
+                 remove it from `ip rule`, or take {to} out of AllowedIPs",
+                by.as_deref().unwrap_or("another interface")
+            ),
+            Self::NoIpv6(name, error) => write!(
+                f,
+                "IPv6 is off for new interfaces, and stays so for {name}: {error}: take IPv6 out \
+                 of Address and AllowedIPs, or set net.ipv6.conf.default.disable_ipv6 to 0"
+            ),
             Self::TableInUse(table) => write!(
                 f,
                 "another tunnel has the routing table {table}: set another FwMark, or stop that \

@@ -63,6 +63,7 @@ pub(crate) enum Command {
     SetPeer(Box<PeerConfig>, oneshot::Sender<Result<(), AddPeerError>>),
     RemovePeer(PublicKey, oneshot::Sender<()>),
     SetEndpoint(PublicKey, SocketAddr, oneshot::Sender<()>),
+    SetMtu(u16, oneshot::Sender<()>),
     Stop,
 }
 
@@ -139,6 +140,14 @@ impl Handle {
     /// [`Stopped`].
     pub async fn set_endpoint(&self, peer: PublicKey, at: SocketAddr) -> Result<(), Stopped> {
         self.ask(|answer| Command::SetEndpoint(peer, at, answer)).await
+    }
+
+    /// Says that inner packets are of another length now, at most.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn set_mtu(&self, mtu: u16) -> Result<(), Stopped> {
+        self.ask(|answer| Command::SetMtu(mtu, answer)).await
     }
 
     /// Ends the tunnel and waits until it has wiped its keys and closed what it had open.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use wg_core::{PresharedKey, PrivateKey};
-use wg_tokio::{Config, Error, Names, NetworkPlan, Routes, StampClock, Tun, Tunnel};
+use wg_tokio::{Config, Error, Names, NetworkPlan, PeerConfig, Routes, StampClock, Tun, Tunnel};
 use zeroize::Zeroizing;
 
 /// WireGuard in user space, for Linux.
@@ -136,7 +136,7 @@ impl Run {
             None => StampClock::system(),
         };
         let tun = Tun::create(&name, config.mtu)?;
-        let routes = Routes::set_up(&tun, &plan).await?;
+        let mut routes = Routes::set_up(&tun, &plan).await?;
         let ended = match Tunnel::new(&config, tun, clock) {
             Ok((handle, tunnel)) => {
                 drop(config);
@@ -153,6 +153,7 @@ impl Run {
                 tokio::select! {
                     ended = tunnel.run() => ended,
                     () = stop => Ok(()),
+                    () = routes.follow(&handle) => Ok(()),
                 }
             }
             Err(error) => Err(error),
@@ -182,12 +183,14 @@ impl Run {
             log::warn!("DNS is left to you: wg-tokio does not change how names are resolved");
         }
         let plan = NetworkPlan::of(&file)?;
-        let names = Names::of(&file);
+        let mut names = Names::of(&file);
         let mut config = Config::from(&file);
         if let Some(mark) = plan.fw_mark() {
             config.fw_mark = mark;
         }
-        names.resolve(&mut config.peers).await?;
+        let takes_all = |peer: &PeerConfig| peer.allowed_ips.iter().any(|ips| ips.cidr() == 0);
+        let must = |peer: &PeerConfig| plan.fw_mark().is_some() && takes_all(peer);
+        names.resolve(&mut config.peers, must).await?;
         Ok((config, plan, names))
     }
 }

@@ -31,6 +31,7 @@ pub struct Batch {
     buffers: Vec<Vec<u8>>,
     lengths: Vec<usize>,
     count: usize,
+    mtu: u16,
 }
 
 impl Batch {
@@ -44,7 +45,13 @@ impl Batch {
             buffers: vec![vec![0; room]; Self::PACKETS],
             lengths: vec![0; Self::PACKETS],
             count: 0,
+            mtu,
         }
+    }
+
+    /// What it was made for.
+    pub(crate) fn mtu(&self) -> u16 {
+        self.mtu
     }
 
     /// Adds a packet; false when it is too long or there is no buffer left.

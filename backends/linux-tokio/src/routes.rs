@@ -1,18 +1,21 @@
 //! Addresses, routes and rules of the interface, by netlink: what wg-quick does.
 
+mod check;
 mod diversion;
+mod link;
 mod netlink;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-use rtnetlink::packet_route::route::{RouteHeader, RouteMessage};
+use rtnetlink::packet_route::route::RouteHeader;
 use rtnetlink::{Handle, RouteMessageBuilder};
 use wg_core::AllowedIp;
 use wg_core::config::{Config, InterfaceAddress};
 
 use self::diversion::{Diversion, FIRST_TABLE};
+use self::link::{Link, Links};
 use self::netlink::io_error;
 use crate::error::Error;
 use crate::tun::Tun;
@@ -75,12 +78,26 @@ impl NetworkPlan {
     pub fn fw_mark(&self) -> Option<u32> {
         self.default_route_mark
     }
+
+    fn has_v6(&self) -> bool {
+        self.addresses.iter().any(|address| address.addr().is_ipv6())
+            || self.routes.iter().any(|route| route.addr().is_ipv6())
+    }
+
+    fn drop_v6(&mut self) {
+        self.addresses.retain(|address| address.addr().is_ipv4());
+        self.routes.retain(|route| route.addr().is_ipv4());
+    }
 }
 
 /// What was set up, and will be undone: rules, for the rest goes with the interface.
 #[derive(Debug)]
 pub struct Routes {
     netlink: Handle,
+    links: Links,
+    name: String,
+    index: u32,
+    plan: NetworkPlan,
     diversion: Option<Diversion>,
 }
 
@@ -89,15 +106,15 @@ impl Routes {
     /// runs that were killed have left.
     ///
     /// # Errors
-    /// [`Error::RouteExists`], [`Error::TableInUse`], [`Error::Network`], [`Error::Listing`]
-    /// or [`Error::Tun`]; what was set up before is undone.
+    /// [`Error::RouteExists`], [`Error::OtherWay`], [`Error::TableInUse`], [`Error::NoIpv6`],
+    /// [`Error::Network`], [`Error::Listing`] or [`Error::Tun`]; what was set up before is
+    /// undone.
     pub async fn set_up(tun: &Tun, plan: &NetworkPlan) -> Result<Self, Error> {
-        let (connection, netlink, _) = rtnetlink::new_connection()
-            .map_err(|source| Error::Network { what: "up netlink".into(), source })?;
-        tokio::spawn(connection);
+        let (netlink, links) = link::open()?;
         diversion::clear_remains(&netlink).await?;
-        let mut routes = Self { netlink, diversion: None };
-        match routes.apply(tun, plan).await {
+        let (name, index) = (tun.name().to_owned(), tun.index());
+        let mut routes = Self { netlink, links, name, index, plan: plan.clone(), diversion: None };
+        match routes.apply(tun).await {
             Ok(()) => Ok(routes),
             Err(error) => {
                 routes.undo().await;
@@ -106,36 +123,20 @@ impl Routes {
         }
     }
 
-    async fn apply(&mut self, tun: &Tun, plan: &NetworkPlan) -> Result<(), Error> {
-        for address in &plan.addresses {
-            let request = self.netlink.address().add(tun.index(), address.addr(), address.cidr());
-            match request.execute().await.map_err(io_error) {
-                // Written twice.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => {
-                    let what = format!("the address {address} on {}", tun.name());
-                    return Err(Error::Network { what, source });
-                }
-                Ok(()) => {}
-            }
+    async fn apply(&mut self, tun: &Tun) -> Result<(), Error> {
+        if self.plan.has_v6() && !tun.enable_ipv6()? {
+            log::warn!("this kernel has no IPv6: IPv6 addresses and allowed IPs are left out");
+            self.plan.drop_v6();
         }
+        self.add_addresses().await?;
         tun.up()?;
-        if let Some(mark) = plan.default_route_mark {
-            let table = plan.default_route_table;
+        if let Some(mark) = self.plan.default_route_mark {
+            let table = self.plan.default_route_table;
             self.diversion = Some(Diversion::claim(&self.netlink, table, mark).await?);
         }
-        for v6 in [false, true] {
-            let existing = netlink::routes(&self.netlink, v6).await?;
-            for route in plan.routes.iter().filter(|route| route.addr().is_ipv6() == v6) {
-                let table = match &self.diversion {
-                    Some(diversion) if route.cidr() == 0 => diversion.table(),
-                    _ => plan.table,
-                };
-                self.add_route(tun, *route, table, &existing).await?;
-            }
-        }
+        self.add_routes().await?;
         if let Some(diversion) = &mut self.diversion {
-            for route in plan.routes.iter().filter(|route| route.cidr() == 0) {
+            for route in self.plan.routes.iter().filter(|route| route.cidr() == 0) {
                 let v6 = route.addr().is_ipv6();
                 diversion.refuse_rest(&self.netlink, v6).await?;
                 diversion.divert(&self.netlink, v6).await?;
@@ -144,35 +145,51 @@ impl Routes {
                 }
             }
         }
+        if self.plan.table == MAIN_TABLE {
+            for route in &self.plan.routes {
+                check::way(&self.netlink, *route, self.index).await?;
+            }
+            self.tell_what_stays_outside().await?;
+        }
         Ok(())
     }
 
-    async fn add_route(
-        &self,
-        tun: &Tun,
-        to: AllowedIp,
-        table: u32,
-        existing: &[RouteMessage],
-    ) -> Result<(), Error> {
-        let what = || format!("the route to {to} by {}", tun.name());
-        let same = existing.iter().filter(|route| {
-            netlink::table(route) == table && netlink::destination(route) == Some(to)
-        });
-        let mut is_there = false;
-        for route in same {
-            let by = netlink::interface(route);
-            if by == Some(tun.index()) {
-                // The network of the interface's own address.
-                is_there = true;
-            } else if netlink::metric(route) <= usual_metric(to) && !is_link_local(to) {
-                return Err(Error::RouteExists { to, by: by.and_then(name) });
+    async fn add_addresses(&self) -> Result<(), Error> {
+        for address in &self.plan.addresses {
+            let request = self.netlink.address().add(self.index, address.addr(), address.cidr());
+            match request.execute().await.map_err(io_error) {
+                // Written twice, or still there.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    let what = format!("the address {address} on {}", self.name);
+                    return Err(Error::Network { what, source });
+                }
+                Ok(()) => {}
             }
         }
-        if is_there {
-            return Ok(());
+        Ok(())
+    }
+
+    async fn add_routes(&self) -> Result<(), Error> {
+        for v6 in [false, true] {
+            let existing = netlink::routes(&self.netlink, v6).await?;
+            for route in self.plan.routes.iter().filter(|route| route.addr().is_ipv6() == v6) {
+                let table = match &self.diversion {
+                    Some(diversion) if route.cidr() == 0 => diversion.table(),
+                    _ => self.plan.table,
+                };
+                if !check::is_there(&existing, *route, table, self.index)? {
+                    self.add_route(*route, table).await?;
+                }
+            }
         }
+        Ok(())
+    }
+
+    async fn add_route(&self, to: AllowedIp, table: u32) -> Result<(), Error> {
+        let what = || format!("the route to {to} by {}", self.name);
         let message = RouteMessageBuilder::<IpAddr>::new()
-            .output_interface(tun.index())
+            .output_interface(self.index)
             .table_id(table)
             .destination_prefix(to.addr(), to.cidr())
             .map_err(|error| Error::Network { what: what(), source: io::Error::other(error) })?;
@@ -186,6 +203,64 @@ impl Routes {
         }
     }
 
+    async fn tell_what_stays_outside(&self) -> Result<(), Error> {
+        let mut outside = BTreeSet::new();
+        for v6 in [false, true] {
+            let existing = netlink::routes(&self.netlink, v6).await?;
+            for route in self.plan.routes.iter().filter(|route| route.addr().is_ipv6() == v6) {
+                outside.extend(check::outside(&existing, *route, MAIN_TABLE, self.index));
+            }
+        }
+        if !outside.is_empty() {
+            const SHOWN: usize = 8;
+            let more = match outside.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} others"),
+            };
+            let shown: Vec<_> = outside.into_iter().take(SHOWN).collect();
+            let shown = shown.join(", ");
+            log::info!("more special routes stay outside of the tunnel: {shown}{more}");
+        }
+        Ok(())
+    }
+
+    /// Follows what others do with the interface while the tunnel runs: set up again after it
+    /// was down, it gets back its addresses and routes, which the kernel has dropped; the
+    /// tunnel is told of another MTU. Never ends. May be dropped at any time.
+    pub async fn follow(&mut self, tunnel: &crate::Handle) {
+        let mut was = None;
+        while let Some(link) = self.links.next(self.index).await {
+            let before: Link = was.replace(link).unwrap_or(Link { is_up: true, mtu: link.mtu });
+            if link.mtu != before.mtu {
+                log::info!("the MTU of {} is {} now", self.name, link.mtu);
+            }
+            // Also the first time: it may have been changed before we looked.
+            if tunnel.set_mtu(link.mtu).await.is_err() {
+                break;
+            }
+            if !link.is_up && before.is_up {
+                log::warn!(
+                    "{} was set down: no packets until it is up again; those for its default \
+                     route are refused, others may go elsewhere",
+                    self.name
+                );
+            }
+            // IPv6 ends with an MTU below its least, and begins again.
+            if link.is_up && link != before {
+                match self.restore().await {
+                    Ok(()) => log::info!("{} has its addresses and routes again", self.name),
+                    Err(error) => log::error!("{error}"),
+                }
+            }
+        }
+        core::future::pending::<()>().await;
+    }
+
+    async fn restore(&self) -> Result<(), Error> {
+        self.add_addresses().await?;
+        self.add_routes().await
+    }
+
     /// Removes the rules and what they led to. Addresses and routes go with the interface.
     pub async fn undo(self) {
         if let Some(diversion) = self.diversion {
@@ -194,26 +269,16 @@ impl Routes {
     }
 }
 
-/// The metric of a route that is added without one. Of several routes to one destination, the
-/// lowest is taken.
-fn usual_metric(to: AllowedIp) -> u32 {
-    if to.addr().is_ipv4() { 0 } else { 1024 }
-}
-
-/// Every interface has such a route, and packets there name their interface.
-fn is_link_local(to: AllowedIp) -> bool {
-    matches!(to.addr(), IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-fn name(index: u32) -> Option<String> {
-    nix::net::if_::if_indextoname(index).ok()?.into_string().ok()
-}
-
 /// So that answers to marked datagrams pass a strict reverse path filter.
 fn accept_marked_answers() {
     let switch = "/proc/sys/net/ipv4/conf/all/src_valid_mark";
+    if std::fs::read(switch).is_ok_and(|value| value.trim_ascii() == b"1") {
+        return;
+    }
     if let Err(error) = std::fs::write(switch, "1") {
-        log::warn!("{switch}: {error}: answers may be dropped as spoofed");
+        log::warn!(
+            "{switch}: {error}: with a strict rp_filter answers are dropped; set it to 1 before"
+        );
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Tun {
     /// A packet as the kernel gives it, with its header, to be cut.
     uncut: Vec<u8>,
     joins: GROTable,
+    /// Whether it was down when a packet was for the host last.
+    is_down: bool,
 }
 
 impl Tun {
@@ -42,7 +44,14 @@ impl Tun {
             .map_err(|error| Error::Tun(name.into(), error))?;
         let index = device.if_index().map_err(|error| Error::Tun(name.into(), error))?;
         let uncut = vec![0; VIRTIO_NET_HDR_LEN + usize::from(u16::MAX)];
-        Ok(Self { device, name: name.into(), index, uncut, joins: GROTable::default() })
+        Ok(Self {
+            device,
+            name: name.into(),
+            index,
+            uncut,
+            joins: GROTable::default(),
+            is_down: false,
+        })
     }
 
     /// Its name.
@@ -53,6 +62,23 @@ impl Tun {
     /// Its number.
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Switches IPv6 on for this interface, where it is off for new ones: what the
+    /// configuration has of it shall not leave by another interface. False when the kernel has
+    /// no IPv6 at all.
+    ///
+    /// # Errors
+    /// [`Error::NoIpv6`].
+    pub fn enable_ipv6(&self) -> Result<bool, Error> {
+        let switch = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", self.name);
+        match std::fs::read(&switch) {
+            Ok(value) if value.trim_ascii() == b"0" => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            _ => {}
+        }
+        let on = std::fs::write(&switch, "0");
+        on.map(|()| true).map_err(|error| Error::NoIpv6(self.name.clone(), error))
     }
 
     /// Brings it up, without the link-local address that Linux would give it: nobody at the
@@ -89,6 +115,20 @@ impl Packets for Tun {
     }
 
     async fn send(&mut self, packets: &mut [Vec<u8>]) -> io::Result<()> {
-        self.device.send_multiple(&mut self.joins, packets, HEAD_ROOM).await.map(drop)
+        match self.device.send_multiple(&mut self.joins, packets, HEAD_ROOM).await {
+            Ok(_) => {
+                self.is_down = false;
+                Ok(())
+            }
+            // It is down: somebody wanted it so, and need not be told of every packet.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => {
+                if !self.is_down {
+                    log::info!("{} is down: packets for this host are dropped", self.name);
+                }
+                self.is_down = true;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 }

@@ -126,7 +126,12 @@ impl<P: Packets> Tunnel<P> {
             };
             match wake {
                 Wake::Command(None | Some(Command::Stop)) => return Ok(()),
-                Wake::Command(Some(command)) => self.obey(now(), command),
+                Wake::Command(Some(command)) => {
+                    self.obey(now(), command);
+                    if batch.mtu() != self.mtu {
+                        batch = Batch::new(self.mtu);
+                    }
+                }
                 Wake::Deadline(rung) => {
                     rung.map_err(Error::Timer)?;
                     self.handle_timeouts(now());
@@ -308,6 +313,11 @@ impl<P: Packets> Tunnel<P> {
                 if let Some(peer) = self.device.find_peer(&key) {
                     self.device.set_endpoint(now, peer, at);
                 }
+                let _ = answer.send(());
+            }
+            Command::SetMtu(mtu, answer) => {
+                self.mtu = mtu;
+                self.device.set_mtu(mtu);
                 let _ = answer.send(());
             }
             Command::Stop => {}

@@ -1,16 +1,15 @@
 //! That no packet for the tunnel leaves in the clear: not when another tunnel stops, not when
 //! there was a route before, not after a crash. A capture in the underlay looks on.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::{Configs, Program, cable, isolated, output, sh, until};
 
 /// Everything that is sent and received at b's end of the cable.
-struct Capture(Child);
+pub(crate) struct Capture(Child);
 
 impl Capture {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let script = "import socket
 s=socket.socket(socket.AF_PACKET,socket.SOCK_DGRAM,socket.htons(3))
 s.bind(('eth0',3))
@@ -37,7 +36,7 @@ while True:
 
     /// Fails on a packet from or to an inner address. That the capture works is seen from a
     /// packet that is sent now, in the clear.
-    fn ends_without(mut self, inner: &[&str]) {
+    pub(crate) fn ends_without(mut self, inner: &[&str]) {
         sh("ip netns exec b ping -c 1 -W 5 -I 192.0.2.2 192.0.2.1");
         until("grep -q '192.0.2.2 to 192.0.2.1' /run/capture");
         self.0.kill().unwrap();
@@ -58,11 +57,11 @@ impl Drop for Capture {
 }
 
 /// What must not be seen in the underlay: servers in the internet, and inner addresses.
-const INNER: &[&str] =
+pub(crate) const INNER: &[&str] =
     &["203.0.113.1", "2001:db8:113::1", "10.9.0.", "10.8.0.", "fd09::", "fd08::"];
 
 /// Servers in the internet that b answers for; a's way there is by b.
-fn internet() {
+pub(crate) fn internet() {
     cable();
     sh("ip -n a route add default via 192.0.2.2 &&
         ip -n a -6 route add default via 2001:db8::2 &&
@@ -72,16 +71,16 @@ fn internet() {
 
 /// What the host knows of routing, which has to be the same before and after. Link-local
 /// addresses are left out: they come in their own time.
-fn routing() -> String {
+pub(crate) fn routing() -> String {
     sh("ip -n a rule && ip -n a -6 rule && ip -n a -4 route show table all &&
-        ip -n a -6 route show table all | grep -v 'fe80:\\|ff00:' && ip -n a -br link")
+        ip -n a -6 route show table all | sed '/fe80:\\|ff00:/d' && ip -n a -br link")
 }
 
 fn rules() -> usize {
     sh("ip -n a rule && ip -n a -6 rule").lines().count()
 }
 
-fn reaches() -> bool {
+pub(crate) fn reaches() -> bool {
     output("ip netns exec a ping -c 1 -W 3 203.0.113.1").status.success()
         && output("ip netns exec a ping -c 1 -W 3 2001:db8:113::1").status.success()
 }
@@ -93,19 +92,6 @@ fn second(configs: &Configs) {
         let text = text.replace("51820", "51821").replace("10.9.", "10.8.").replace("fd09", "fd08");
         std::fs::write(path, text).unwrap();
     }
-}
-
-/// Starts a configuration in a that has to fail, and gives what it said.
-fn refusal(config: &Path) -> String {
-    let failed = Command::new("ip")
-        .args(["netns", "exec", "a", "timeout", "20", env!("CARGO_BIN_EXE_wg-tokio")])
-        .args(["run", "--config"])
-        .arg(config)
-        .output()
-        .unwrap();
-    let said = String::from_utf8(failed.stderr).unwrap();
-    assert_eq!(failed.status.code(), Some(1), "{said}");
-    said.lines().last().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -157,8 +143,10 @@ fn a_route_that_is_there_already_is_named_and_nothing_is_left() {
         ] {
             let configs = Configs::new("192.0.2.2:51820", allowed, "");
             let capture = Capture::start();
+            let (code, said) = Program::start("a", &configs.a, &[]).fails();
+            assert_eq!(code, Some(1));
             assert_eq!(
-                refusal(&configs.a),
+                said,
                 format!(
                     "wg-tokio: there is a route to {route} by docker0 already, and packets would \
                      leave there in the clear: remove that route, or take {route} out of AllowedIPs"
@@ -167,10 +155,27 @@ fn a_route_that_is_there_already_is_named_and_nothing_is_left() {
             capture.ends_without(INNER);
             assert_eq!(routing(), before, "{allowed}");
         }
+        // Another VPN, whose rule goes before the table that ours would be in.
+        sh("ip -n a route add default dev docker0 table 52 &&
+            ip -n a rule add to 100.64.0.0/10 table 52 pref 5000");
+        let before = routing();
+        let configs = Configs::new("192.0.2.2:51820", "100.64.0.0/10", "");
+        let (code, said) = Program::start("a", &configs.a, &[]).fails();
+        assert_eq!(
+            (code, said.as_str()),
+            (
+                Some(1),
+                "wg-tokio: packets to 100.64.0.0/10 would leave by docker0 in the clear, for a rule \
+                 of others goes first: remove it from `ip rule`, or take 100.64.0.0/10 out of \
+                 AllowedIPs"
+            )
+        );
+        assert_eq!(routing(), before);
         // The tunnel's own network is no such thing, and neither is one's own part of it.
         let configs = Configs::new("192.0.2.2:51820", "10.9.0.0/24, fd09::/64, 10.0.0.0/8", "");
         let mut a = Program::start("a", &configs.a, &[]);
         a.says("is up");
+        a.says("more special routes stay outside of the tunnel: 10.7.0.0/24 by docker0");
         a.stop("TERM");
         assert_eq!(routing(), before);
     });

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use wg_core::PrivateKey;
 
+mod days;
 mod leaks;
 mod tunnel;
 
@@ -100,8 +101,15 @@ struct Program {
 
 impl Program {
     fn start(namespace: &str, config: &Path, more: &[&str]) -> Self {
+        Self::start_by("", namespace, config, more)
+    }
+
+    /// Starts it by a shell, in a mount namespace of its own, after `before`.
+    fn start_by(before: &str, namespace: &str, config: &Path, more: &[&str]) -> Self {
+        let script = format!("{before}\nexec \"$@\"");
         let mut child = Command::new("ip")
-            .args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_wg-tokio"), "run", "--config"])
+            .args(["netns", "exec", namespace, "sh", "-ec", &script, "sh"])
+            .args([env!("CARGO_BIN_EXE_wg-tokio"), "run", "--config"])
             .arg(config)
             .args(more)
             .stderr(Stdio::piped())
@@ -128,6 +136,19 @@ impl Program {
                 Err(_) => panic!("never said {text:?}, but {:#?}", self.log),
             }
         }
+    }
+
+    /// How many lines so far contain `text`.
+    fn count(&mut self, text: &str) -> usize {
+        self.log.extend(self.lines.try_iter());
+        self.log.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits for its end, and gives the exit code and the last line.
+    fn fails(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        self.log.extend(self.lines.iter());
+        (code, self.log.pop().unwrap_or_default())
     }
 
     fn stop(mut self, signal: &str) {
