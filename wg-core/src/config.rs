@@ -27,16 +27,41 @@
 //! # The format
 //!
 //! Lines are `[Section]`, `Key = value` or empty; `#` begins a comment anywhere. Names of
-//! sections and keys are read in any case. There is one `[Interface]`, with a `PrivateKey`, and
-//! any number of `[Peer]`s, each with a `PublicKey` of its own. `Address`, `DNS` and
-//! `AllowedIPs` are lists with commas, may stand several times, and then add up. Lines may end
-//! in CR LF, and the text may begin with a byte order mark.
+//! sections and keys are read in any case. There is an `[Interface]`, and any number of `[Peer]`s,
+//! each with a `PublicKey` of its own; several `[Interface]`s are read as one. Lines may end in
+//! CR LF, and the text may begin with a byte order mark.
 //!
-//! Where `wg` takes the last of several values or guesses, this refuses: a key repeated, a peer
-//! repeated, an unknown key, an IPv6 endpoint without brackets.
+//! Files that `wg-quick` and `wg` take are taken here and mean the same, but for the last column.
+//! Of a key that is given twice, the last value counts; lists add up.
+//!
+//! | key | `wg-quick` and `wg` take | refused here |
+//! | --- | --- | --- |
+//! | `PrivateKey` | 32 bytes in base64, or none | blanks inside |
+//! | `ListenPort` | a number, of which 16 bits count, or a service's name | a name, and what is over 65535 |
+//! | `FwMark` | `off`, decimal or `0x` | |
+//! | `Address` | words between commas and blanks in any number, or nothing | a word that is no address, which `ip` refuses later |
+//! | `DNS` | the same: with `:`, or of digits and dots, servers; any other word is a search domain | a server that is no address |
+//! | `MTU` | anything, which `ip` may refuse later; nothing: chosen by `wg-quick` | what is not 68 to 65535 |
+//! | `Table` | anything, nothing | |
+//! | `SaveConfig` | `true`, `false` | nothing |
+//! | `PreUp`, `PostUp`, `PreDown`, `PostDown` | anything, nothing | |
+//! | `PublicKey` | 32 bytes in base64 | blanks inside; the key of an earlier peer |
+//! | `PresharedKey` | 32 bytes in base64 | blanks inside |
+//! | `AllowedIPs` | addresses between single commas | a sign before an address |
+//! | `Endpoint` | host and port | a service's name, port 0; IPv6 without brackets |
+//! | `PersistentKeepalive` | `off`, 0 to 65535 | |
+//!
+//! Taken here alone: a byte order mark, blanks in the brackets of a section, an empty
+//! `AllowedIPs`, any `SaveConfig` but an empty one. Refused here alone: a text without an
+//! `[Interface]`, and quotes and spaces that nobody sees in an `Address` or `DNS`.
+//!
+//! What others write into such files is refused with the remedy: keys of AmneziaWG, `Reserved`,
+//! no-break and zero-width spaces, quotes, an endpoint that is a URL, and UTF-16.
 
 mod address;
+mod check;
 mod error;
+mod hidden;
 mod lines;
 mod print;
 mod value;
@@ -46,6 +71,7 @@ use core::net::IpAddr;
 
 pub use address::{HostPort, InterfaceAddress};
 pub use error::{ParseError, ParseErrorKind};
+pub use hidden::text_of;
 pub use lines::Section;
 
 use crate::ip::AllowedIp;
@@ -61,7 +87,7 @@ use value::{Dns, list};
 pub struct Config<'t> {
     /// All lines.
     lines: Lines<'t>,
-    /// The lines after `[Interface]`.
+    /// The lines from the first `[Interface]` to the end of the last one.
     interface: Lines<'t>,
 }
 
@@ -75,13 +101,13 @@ impl<'t> Config<'t> {
     /// The first mistake, with its line and column.
     pub fn parse(text: &'t str) -> Result<Self, ParseError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        match check(text) {
+        match check::check(text) {
             Ok(interface) => Ok(Self { lines: Lines::new(text), interface }),
             Err(fault) => Err(fault.locate(text)),
         }
     }
 
-    /// Our private key, or `None` when it is given as all zero: no identity.
+    /// Our private key; `None` when none is given, or one that is all zero.
     pub fn private_key(&self) -> Option<PrivateKey> {
         self.interface_value(Keyword::PrivateKey, value::private_key).flatten()
     }
@@ -98,17 +124,18 @@ impl<'t> Config<'t> {
 
     /// The largest IP packet inside the tunnel, in bytes, when it is given.
     pub fn mtu(&self) -> Option<u16> {
-        self.interface_value(Keyword::Mtu, value::mtu)
+        self.interface_value(Keyword::Mtu, value::mtu).flatten()
     }
 
     /// Our addresses inside the tunnel, in order.
     pub fn addresses(&self) -> impl Iterator<Item = InterfaceAddress> + Clone + use<'t> {
-        self.interface.values(Keyword::Address).flat_map(list).filter_map(|part| part.parse().ok())
+        let parts = self.interface_values(Keyword::Address).flat_map(value::words);
+        parts.filter_map(|part| part.parse().ok())
     }
 
     /// The name servers to use while the tunnel is up, in order.
     pub fn dns_servers(&self) -> impl Iterator<Item = IpAddr> + Clone + use<'t> {
-        let parts = self.interface.values(Keyword::Dns).flat_map(list);
+        let parts = self.interface_values(Keyword::Dns).flat_map(value::words);
         parts.filter_map(|part| match value::dns(part) {
             Ok(Dns::Server(addr)) => Some(addr),
             _ => None,
@@ -117,20 +144,26 @@ impl<'t> Config<'t> {
 
     /// The domains in which short names are looked up, in order; they stand among the `DNS`.
     pub fn dns_search(&self) -> impl Iterator<Item = &'t str> + Clone + use<'t> {
-        let parts = self.interface.values(Keyword::Dns).flat_map(list);
+        let parts = self.interface_values(Keyword::Dns).flat_map(value::words);
         parts.filter_map(|part| match value::dns(part) {
             Ok(Dns::Search(domain)) => Some(domain),
             _ => None,
         })
     }
 
-    /// What is meant for the host alone, in order: `Table`, `SaveConfig` and the commands
-    /// `PreUp`, `PostUp`, `PreDown` and `PostDown`. Names are spelled as here, values are not
-    /// looked at.
+    /// What is meant for the host alone, in order: `Table` and `SaveConfig`, each once at most,
+    /// and the commands `PreUp`, `PostUp`, `PreDown` and `PostDown`. Names are spelled as here,
+    /// values are not looked at; empty ones are left out.
     pub fn host_settings(&self) -> impl Iterator<Item = (&'static str, &'t str)> + Clone + use<'t> {
-        self.interface
-            .pairs()
-            .filter(|pair| pair.keyword.is_for_host())
+        let table = self.interface_values(Keyword::Table).last();
+        let save_config = self.interface_values(Keyword::SaveConfig).last();
+        let counts = move |pair: &Pair<'t>| match pair.keyword {
+            Keyword::Table => table.is_some_and(|last| core::ptr::eq(last, pair.value)),
+            Keyword::SaveConfig => save_config.is_some_and(|last| core::ptr::eq(last, pair.value)),
+            keyword => keyword.is_command(),
+        };
+        self.interface_pairs()
+            .filter(move |pair| !pair.value.is_empty() && counts(pair))
             .map(|pair| (pair.spelling, pair.value))
     }
 
@@ -139,12 +172,29 @@ impl<'t> Config<'t> {
         Peers { lines: self.lines.clone() }
     }
 
+    /// The pairs of all `[Interface]`s. No key belongs in both kinds of sections, so who asks
+    /// for a key of this one gets no other.
+    fn interface_pairs(&self) -> impl Iterator<Item = Pair<'t>> + Clone + use<'t> {
+        self.interface.clone().filter_map(|line| match line {
+            Ok(Line::Pair(pair)) => Some(pair),
+            _ => None,
+        })
+    }
+
+    fn interface_values(
+        &self,
+        keyword: Keyword,
+    ) -> impl Iterator<Item = &'t str> + Clone + use<'t> {
+        self.interface_pairs().filter(move |pair| pair.keyword == keyword).map(|pair| pair.value)
+    }
+
+    /// Of a key that was given twice, the last value counts.
     fn interface_value<T>(
         &self,
         keyword: Keyword,
         read: impl FnOnce(&'t str) -> Result<T, Fault<'t>>,
     ) -> Option<T> {
-        self.interface.values(keyword).next().and_then(|text| read(text).ok())
+        self.interface_values(keyword).last().and_then(|text| read(text).ok())
     }
 }
 
@@ -167,7 +217,7 @@ impl<'t> Iterator for Peers<'t> {
         loop {
             if let Ok(Line::Header(Section::Peer, _)) = self.lines.next()? {
                 let lines = self.lines.clone();
-                let public_key = lines.values(Keyword::PublicKey).next()?.parse().ok()?;
+                let public_key = lines.values(Keyword::PublicKey).last()?.parse().ok()?;
                 return Some(Peer { public_key, lines });
             }
         }
@@ -214,7 +264,7 @@ impl<'t> Peer<'t> {
         keyword: Keyword,
         read: impl FnOnce(&'t str) -> Result<T, Fault<'t>>,
     ) -> Option<T> {
-        self.lines.values(keyword).next().and_then(|text| read(text).ok())
+        self.lines.values(keyword).last().and_then(|text| read(text).ok())
     }
 }
 
@@ -222,80 +272,4 @@ impl fmt::Debug for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer").field("public_key", &self.public_key).finish_non_exhaustive()
     }
-}
-
-/// Reads the text to its end and gives the lines after `[Interface]`.
-fn check(text: &str) -> Result<Lines<'_>, Fault<'_>> {
-    let mut lines = Lines::new(text);
-    let mut interface = None;
-    let mut earlier_peers = 0;
-    let mut section: Option<OpenSection<'_>> = None;
-    while let Some(line) = lines.next() {
-        match line? {
-            Line::Header(kind, header) => {
-                if let Some(closed) = section {
-                    closed.close()?;
-                    if closed.kind == Section::Peer {
-                        earlier_peers = usize::saturating_add(earlier_peers, 1);
-                    }
-                }
-                if kind == Section::Interface && interface.replace(lines.clone()).is_some() {
-                    return Err(Fault::new(header, ParseErrorKind::SecondInterface));
-                }
-                section = Some(OpenSection { kind, header, seen: 0 });
-            }
-            Line::Pair(pair) => {
-                if let Some(section) = &mut section {
-                    section.note(&pair)?;
-                }
-                value::check(&pair)?;
-                if pair.keyword == Keyword::PublicKey {
-                    let public_key: PublicKey = value::key(pair.value)?;
-                    let mut earlier = Peers { lines: Lines::new(text) }.take(earlier_peers);
-                    if earlier.any(|peer| peer.public_key == public_key) {
-                        return Err(Fault::new(pair.value, ParseErrorKind::RepeatedPeer));
-                    }
-                }
-            }
-        }
-    }
-    if let Some(last) = section {
-        last.close()?;
-    }
-    interface.ok_or_else(|| Fault::new(text, ParseErrorKind::NoInterface))
-}
-
-/// The section that is being checked.
-#[derive(Clone, Copy)]
-struct OpenSection<'t> {
-    kind: Section,
-    header: &'t str,
-    /// One bit for each key.
-    seen: u32,
-}
-
-impl<'t> OpenSection<'t> {
-    fn note(&mut self, pair: &Pair<'t>) -> Result<(), Fault<'t>> {
-        if self.has(pair.keyword) && !pair.keyword.repeats() {
-            return Err(Fault::new(pair.name, ParseErrorKind::RepeatedKey));
-        }
-        self.seen |= bit(pair.keyword);
-        Ok(())
-    }
-
-    fn close(&self) -> Result<(), Fault<'t>> {
-        let (required, missing) = match self.kind {
-            Section::Interface => (Keyword::PrivateKey, ParseErrorKind::NoPrivateKey),
-            Section::Peer => (Keyword::PublicKey, ParseErrorKind::NoPublicKey),
-        };
-        if self.has(required) { Ok(()) } else { Err(Fault::new(self.header, missing)) }
-    }
-
-    const fn has(&self, keyword: Keyword) -> bool {
-        self.seen & bit(keyword) != 0
-    }
-}
-
-const fn bit(keyword: Keyword) -> u32 {
-    1_u32.unbounded_shl(keyword as u32)
 }

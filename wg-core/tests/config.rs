@@ -172,6 +172,70 @@ fn the_least_configuration_has_the_defaults() {
     let zero_key = format!("{}=", "A".repeat(43));
     let least = meaning_of(&format!("[Interface]\nPrivateKey={zero_key}"));
     assert_eq!(least, Meaning::default());
+    // An all-zero key is how `wg` says that there is none.
+    assert_eq!(meaning_of("[Interface]"), Meaning::default());
+}
+
+#[test]
+fn lists_for_wg_quick_have_any_commas_and_blanks() {
+    let config = "[Interface]
+Address = ,10.0.0.2/24 ,, fd00::2/64\t192.0.2.1,
+Address = ,
+DNS = , 1.1.1.1,,::1 corp lan_1 -x *.example büro.example ,";
+    let read = meaning_of(config);
+    assert_eq!(read.addresses, ["10.0.0.2/24", "fd00::2/64", "192.0.2.1/32"]);
+    assert_eq!(read.dns_servers, ["1.1.1.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+    assert_eq!(read.dns_search, ["corp", "lan_1", "-x", "*.example", "büro.example"]);
+}
+
+#[test]
+fn an_empty_value_is_none() {
+    let empty = "[Interface]\nAddress=\nDNS = # none\nMTU =\nTable =\nPreUp=\nPostUp =\nPreDown=
+PostDown =";
+    assert_eq!(meaning_of(empty), Meaning::default());
+    let taken_back = "[Interface]\nMTU = 1280\nMTU =\nTable = off\nTable =";
+    assert_eq!(meaning_of(taken_back), Meaning::default());
+}
+
+#[test]
+fn the_last_value_of_a_repeated_key_counts_in_all_interfaces_together() {
+    let keys = [
+        "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
+        "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=",
+    ];
+    let twice =
+        |key: &str, values: [&str; 2]| format!("{key}={}\n{key}={}\n", values[0], values[1]);
+    let section = |parts: &[(&str, [&str; 2])]| -> String {
+        parts.iter().map(|(key, values)| twice(key, *values)).collect()
+    };
+    let interface = section(&[
+        ("PrivateKey", keys),
+        ("ListenPort", ["1", "2"]),
+        ("FwMark", ["1", "off"]),
+        ("MTU", ["1400", "1300"]),
+        ("Table", ["5", "off"]),
+        ("SaveConfig", ["true", "false"]),
+        ("PostUp", ["true", "true"]),
+    ]);
+    let peer = section(&[
+        ("PublicKey", keys),
+        ("PresharedKey", keys),
+        ("Endpoint", ["a:1", "b:2"]),
+        ("PersistentKeepalive", ["1", "off"]),
+        ("AllowedIPs", ["1.1.1.1", "::1"]),
+    ]);
+    let once = format!(
+        "[Interface]\nPrivateKey={key}\nListenPort=2\nMTU=1300\nTable=off\nSaveConfig=false
+PostUp=true\nPostUp=true\n[Peer]\nPublicKey={key}\nPresharedKey={key}\nEndpoint=b:2
+AllowedIPs=1.1.1.1,::1",
+        key = keys[1]
+    );
+    let once = meaning_of(&once);
+    assert_eq!(meaning_of(&format!("[Interface]\n{interface}[Peer]\n{peer}")), once);
+    // The same with its lines dealt out to two sections around the peer.
+    let (first, last) = interface.split_at(interface.find("MTU=1300").unwrap());
+    let dealt = format!("[Interface]\n{first}[Peer]\n{peer}[interface]\n{last}[INTERFACE]");
+    assert_eq!(meaning_of(&dealt), once);
 }
 
 #[test]

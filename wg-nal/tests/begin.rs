@@ -109,6 +109,31 @@ fn beginning_again_replaces_the_peer_and_a_mistake_changes_nothing() {
 }
 
 #[test]
+fn a_configuration_without_a_key_keeps_the_tunnels_and_is_refused_where_there_is_none() {
+    let network = Network::new();
+    let a = board(&network, 1);
+    let ((private, own), (_, first), (_, second)) = (keys(1), keys(2), keys(3));
+    a.handle.begin(LOCAL, &private, "192.0.2.2", &first, 51820).unwrap();
+    let zero = format!("PrivateKey = {}=\n", "A".repeat(43));
+    for key in ["", &zero] {
+        let text = |peer: &str| format!("[Interface]\n{key}[Peer]\nPublicKey = {peer}\n");
+        a.handle.set_private_key(None);
+        let (before, text) = (a.handle.find_peer(&first.parse().unwrap()), text(&second));
+        let error = a.handle.begin_config(&text).unwrap_err();
+        assert_eq!(error, BeginError::NoPrivateKey);
+        assert!(error.to_string().starts_with("[Interface] has no PrivateKey: "), "{error}");
+        assert_eq!(a.handle.find_peer(&first.parse().unwrap()), before);
+        assert!(a.handle.public_key().is_none());
+
+        a.handle.set_private_key(Some(&private.parse().unwrap()));
+        a.handle.begin_config(&text).unwrap();
+        assert_eq!(a.handle.public_key().unwrap().to_string(), own);
+        assert!(a.handle.find_peer(&second.parse().unwrap()).is_some());
+        a.handle.begin(LOCAL, &private, "192.0.2.2", &first, 51820).unwrap();
+    }
+}
+
+#[test]
 fn a_configuration_that_does_not_fit_changes_nothing() {
     let network = Network::new();
     let a = board(&network, 1);

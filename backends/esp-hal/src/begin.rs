@@ -162,7 +162,7 @@ pub fn begin<C: Timestamps, const P: usize, const R: usize, const S: usize, cons
 /// [`read_text`](crate::read_text).
 ///
 /// Keys, peers, `ListenPort`, `Address` (the first of each family), `MTU` and `DNS` are obeyed.
-/// A `PrivateKey` that is all zero (43 times `A`, and `=`) stands for the board's own, which is
+/// Without a `PrivateKey`, or with one that is all zero, the key is the board's own, which is
 /// `identity`: so a text without any secret of the board's will do.
 ///
 /// # Errors
@@ -193,10 +193,10 @@ pub fn begin_config<
     if let Some(mtu) = config.mtu() {
         parts.interface.set_mtu(mtu.into()).map_err(|_| BeginError::Mtu(mtu))?;
     }
-    parts.handle.begin_config(text)?;
     if own_key.is_some() {
         parts.handle.set_private_key(own_key);
     }
+    parts.handle.begin_config(text)?;
     let mut names = [const { None }; P];
     let named = config.peers().filter_map(|peer| {
         let endpoint = peer.endpoint()?;
@@ -270,7 +270,7 @@ pub enum BeginError {
     Tunnel(wg_nal::BeginError),
     /// The configuration has no `Address`.
     NoAddress,
-    /// The configuration's `PrivateKey` is all zero, and no identity was given.
+    /// The configuration has no `PrivateKey`, or one that is all zero, and no identity was given.
     NoPrivateKey,
     /// [`Memory`] has no room for packets of the configuration's `MTU`.
     Mtu(u16),
@@ -284,8 +284,8 @@ impl fmt::Display for BeginError {
             Self::Tunnel(error) => error.fmt(f),
             Self::NoAddress => f.write_str("[Interface] has no Address: add the board's"),
             Self::NoPrivateKey => f.write_str(
-                "PrivateKey is all zero, and the board has no key of its own: enter one, or pass \
-                 an Identity",
+                "[Interface] has no PrivateKey, and the board has no key of its own: enter one, or \
+                 pass an Identity",
             ),
             Self::Mtu(mtu) => {
                 write!(f, "no room for packets of {mtu} bytes: lessen MTU, or enlarge Memory's")

@@ -61,11 +61,25 @@ pub fn read_text<'b, F: ReadNorFlash>(
     flash.read(range.start, read).map_err(TextError::Flash)?;
     let buffer: &'b [u8] = buffer;
     let read = buffer.get(..len).unwrap_or_default();
+    if looks_like_utf_16(read) {
+        return Err(TextError::NotText { at: 0 });
+    }
     let end = read.iter().position(|byte| [0, 0xff].contains(byte)).ok_or(TextError::TooLong)?;
     match core::str::from_utf8(read.get(..end).unwrap_or_default()) {
         Ok("") => Err(TextError::Empty),
         Ok(text) => Ok(text),
         Err(error) => Err(TextError::NotText { at: error.valid_up_to() }),
+    }
+}
+
+/// Whether it begins with UTF-16's mark, or with ASCII in UTF-16: neither erased nor a text's end.
+fn looks_like_utf_16(read: &[u8]) -> bool {
+    match read {
+        [0xff, 0xfe, next, ..] | [0xfe, 0xff, next, ..] => *next != 0xff,
+        [first, 0, second, 0, ..] | [0, first, 0, second, ..] => {
+            [first, second].iter().all(|byte| (1..0x80).contains(*byte))
+        }
+        _ => false,
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Error {
     Endpoint(ParseErrorKind),
     /// The wg-quick file is wrong.
     Config(ParseError),
+    /// The wg-quick file has no private key, or one that is all zero.
+    NoPrivateKey,
     /// A peer is refused.
     Peer(PublicKey, AddPeerError),
     /// There is no memory for the allowed IPs.
@@ -47,6 +49,9 @@ impl fmt::Display for Error {
             Self::PublicKey(error) => write!(f, "the peer's public key: {error}"),
             Self::Endpoint(error) => write!(f, "the endpoint: {error}"),
             Self::Config(error) => write!(f, "the configuration: {error}"),
+            Self::NoPrivateKey => f.write_str(
+                "the configuration has no PrivateKey: enter the key of this board in [Interface]",
+            ),
             Self::Peer(key, error) => write!(f, "cannot add the peer {key}: {error}"),
             Self::AllowedIps(error) => write!(f, "cannot add the allowed IPs: {error}"),
             Self::Random(error) => write!(f, "no random numbers: {error}"),

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use wg_core::config::{Config, HostPort, InterfaceAddress};
-use wg_core::{AllowedIp, ParseKeyError, PresharedKey, PrivateKey, PublicKey};
+use wg_core::{AllowedIp, PresharedKey, PrivateKey, PublicKey};
 
 use crate::error::Error;
 use crate::underlay::Underlay;
@@ -124,7 +124,7 @@ impl Settings {
     /// there is a default route when a peer's allowed IPs have one (`0.0.0.0/0` or `::/0`).
     ///
     /// # Errors
-    /// [`Error::Config`], with line and column.
+    /// [`Error::Config`], with line and column, and [`Error::NoPrivateKey`].
     pub fn from_config(text: &str) -> Result<Self, Error> {
         let config = Config::parse(text).map_err(Error::Config)?;
         let peers: Vec<_> = config
@@ -140,7 +140,7 @@ impl Settings {
         let default_route =
             peers.iter().flat_map(|peer| &peer.allowed_ips).any(|prefix| prefix.cidr() == 0);
         Ok(Self {
-            private_key: config.private_key().ok_or(Error::PrivateKey(ParseKeyError::Zero))?,
+            private_key: config.private_key().ok_or(Error::NoPrivateKey)?,
             addresses: config.addresses().collect(),
             listen_port: config.listen_port(),
             mtu: config.mtu().unwrap_or(DEFAULT_MTU),
@@ -219,5 +219,14 @@ mod tests {
         assert!(Settings::from_config(&file("::/0")).unwrap().default_route);
         let error = Settings::from_config("[Interface]\nAddress = x\n").unwrap_err();
         assert!(error.to_string().contains("line 2, column"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_a_private_key_is_told_to_have_one() {
+        for key in [String::new(), format!("PrivateKey = {}=\n", "A".repeat(43))] {
+            let text = format!("[Interface]\n{key}Address = 10.0.0.2/24\n");
+            let error = Settings::from_config(&text).unwrap_err().to_string();
+            assert!(error.starts_with("the configuration has no PrivateKey: "), "{error}");
+        }
     }
 }

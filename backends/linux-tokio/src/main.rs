@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use wg_core::config::text_of;
 use wg_core::{PresharedKey, PrivateKey};
 use wg_tokio::{Config, Error, Names, NetworkPlan, PeerConfig, Routes, StampClock, Tun, Tunnel};
 use zeroize::Zeroizing;
@@ -169,13 +170,19 @@ impl Run {
 
     async fn read_config(&self) -> Result<(Config, NetworkPlan, Names), Failure> {
         let path = self.config.display();
-        let text = std::fs::read_to_string(&self.config)
+        let bytes = std::fs::read(&self.config)
             .map(Zeroizing::new)
             .map_err(|error| Failure::Usage(format!("cannot read {path}: {error}")))?;
         warn_of_readers(&self.config);
-        let file = wg_core::config::Config::parse(&text).map_err(|error| {
+        let text = text_of(&bytes);
+        let file = text.and_then(wg_core::config::Config::parse).map_err(|error| {
             Failure::Usage(format!("{path}:{}:{}: {}", error.line, error.column, error.kind))
         })?;
+        if file.private_key().is_none() {
+            return Err(Failure::Usage(format!(
+                "{path} has no PrivateKey: add one to [Interface], as wg-tokio genkey prints it"
+            )));
+        }
         for (key, _) in file.host_settings().filter(|(key, _)| *key != "Table") {
             log::warn!("{key} is left to you: wg-tokio runs no commands and saves nothing");
         }

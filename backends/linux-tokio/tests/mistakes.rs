@@ -21,7 +21,7 @@ fn wg_tokio(arguments: &[&str], input: &str) -> Output {
 
 /// Runs a configuration that cannot work; gives the exit code and what was said, in which the
 /// folder's name is left out.
-fn run(config: &str, more: &[&str]) -> (i32, String) {
+fn run(config: impl AsRef<[u8]>, more: &[&str]) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wg-err.conf");
     fs::write(&path, config).unwrap();
@@ -57,6 +57,13 @@ fn a_mistake_in_the_configuration_has_file_line_and_column() {
 }
 
 #[test]
+fn a_file_in_utf_16_is_to_be_saved_as_utf_8() {
+    let file = "\u{feff}[Interface]\r\n".encode_utf16().flat_map(u16::to_le_bytes);
+    let said = "wg-tokio: wg-err.conf:1:1: the text is UTF-16: save it as UTF-8";
+    assert_eq!(run(file.collect::<Vec<u8>>(), &[]), (2, said.to_owned()));
+}
+
+#[test]
 fn other_mistakes_are_sentences_too() {
     let good = format!("[Interface]\nPrivateKey = {PRIVATE}\n");
     let table = format!("{good}Table = main\n");
@@ -74,6 +81,11 @@ fn other_mistakes_are_sentences_too() {
         let (exit, line) = run(config, more);
         assert!(line.starts_with(&format!("wg-tokio: {said}")), "{line}");
         assert_eq!(exit, code, "{line}");
+    }
+    for key in [String::new(), format!("PrivateKey = {}=\n", "A".repeat(43))] {
+        let said = "wg-err.conf has no PrivateKey: add one to [Interface], as wg-tokio genkey \
+                    prints it";
+        assert_eq!(run(format!("[Interface]\n{key}"), &[]), (2, format!("wg-tokio: {said}")));
     }
     let missing = wg_tokio(&["run", "--config", "/nowhere/wg0.conf"], "");
     assert_eq!(missing.status.code(), Some(2));

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::hidden::name_of;
 use super::lines::Section;
 use crate::keys::ParseKeyError;
 
@@ -44,20 +45,26 @@ pub enum ParseErrorKind {
     UnknownKey(Section),
     /// A key of the other section stands in this one.
     OtherSection(Section),
-    /// A key that may stand in a section once stands there again.
-    RepeatedKey,
+    /// A key of AmneziaWG, whose messages WireGuard does not understand.
+    AmneziaWg,
+    /// A `Reserved`, which some servers want in three bytes that WireGuard leaves zero.
+    Reserved,
     /// Nothing stands after the `=`.
     NoValue,
     /// There is no `[Interface]`.
     NoInterface,
-    /// There is a second `[Interface]`.
-    SecondInterface,
-    /// The `[Interface]` has no `PrivateKey`.
-    NoPrivateKey,
     /// The `[Peer]` has no `PublicKey`.
     NoPublicKey,
     /// The `[Peer]` has the `PublicKey` of an earlier one.
     RepeatedPeer,
+    /// A character that nobody sees, such as a no-break space.
+    Hidden(char),
+    /// A value is in quotes.
+    Quotes,
+    /// The text is UTF-16.
+    Utf16,
+    /// The text is neither UTF-8 nor UTF-16.
+    NotUtf8,
     /// A key is not 32 bytes in base64.
     Key(ParseKeyError),
     /// A `ListenPort` is not a port.
@@ -66,7 +73,7 @@ pub enum ParseErrorKind {
     FwMark,
     /// An `MTU` is not the size of an IP packet.
     Mtu,
-    /// A `DNS` server is not an address, and no domain either.
+    /// A `DNS` server is not an address.
     Dns,
     /// An address is not an IP address.
     Address,
@@ -74,6 +81,8 @@ pub enum ParseErrorKind {
     PrefixLength(u8),
     /// An address begins with `+` or `-`.
     SignedAddress,
+    /// An endpoint is a URL.
+    EndpointUrl,
     /// An endpoint's `[` has no `]`.
     EndpointBracket,
     /// What stands in an endpoint's brackets is not an IPv6 address.
@@ -111,13 +120,25 @@ impl fmt::Display for ParseErrorKind {
                 "the key is in [Interface], expected it in [Peer]"
             }
             Self::OtherSection(Section::Peer) => "the key is in [Peer], expected it in [Interface]",
-            Self::RepeatedKey => "the key is repeated, expected it once in a section",
+            Self::AmneziaWg => {
+                "this file needs AmneziaWG, which is another protocol: ask the provider for a \
+                 file for WireGuard"
+            }
+            Self::Reserved => {
+                "Reserved is not part of WireGuard: remove the line, or use another server if \
+                 this one insists on it"
+            }
             Self::NoValue => "the key has no value, expected one after =",
             Self::NoInterface => "there is no [Interface], expected one",
-            Self::SecondInterface => "there is a second [Interface], expected one",
-            Self::NoPrivateKey => "the [Interface] has no PrivateKey, expected one",
             Self::NoPublicKey => "the [Peer] has no PublicKey, expected one",
             Self::RepeatedPeer => "the [Peer] is repeated, expected each PublicKey once",
+            Self::Hidden(found) => {
+                let (name, code) = (name_of(*found), u32::from(*found));
+                return write!(f, "here is {name} (U+{code:04X}), which cannot be seen: remove it");
+            }
+            Self::Quotes => "the value is in quotes: remove them",
+            Self::Utf16 => "the text is UTF-16: save it as UTF-8",
+            Self::NotUtf8 => "the text is not UTF-8: save it as UTF-8",
             Self::Key(error) => return error.fmt(f),
             Self::ListenPort => "the port is wrong, expected a number from 0 to 65535",
             Self::FwMark => "the mark is wrong, expected off or a number of 32 bits, decimal or 0x",
@@ -128,6 +149,7 @@ impl fmt::Display for ParseErrorKind {
                 return write!(f, "the prefix length is wrong, expected a number from 0 to {max}");
             }
             Self::SignedAddress => "the address has a sign, expected the whole list without + or -",
+            Self::EndpointUrl => "the endpoint is a URL, expected host:port without https://",
             Self::EndpointBracket => "the endpoint has no ], expected [IPv6 address]:port",
             Self::EndpointIpv6 => "the endpoint is wrong, expected an IPv6 address in the brackets",
             Self::EndpointNoBrackets => {

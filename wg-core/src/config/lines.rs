@@ -1,6 +1,7 @@
 //! The lines of a configuration: what each one is, not yet what its value means.
 
 use super::error::{Fault, ParseErrorKind};
+use super::hidden::hidden_or;
 
 /// The two kinds of sections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,13 +55,15 @@ const KEYWORDS: [(Keyword, Section, &str); 17] = [
 ];
 
 impl Keyword {
-    /// Whether the key may stand in one section more than once.
-    pub(super) const fn repeats(self) -> bool {
-        matches!(self, Self::Address | Self::Dns | Self::AllowedIps) || self.is_command()
+    /// Whether nothing after the `=` says that there is none of it. A peer may well be given no
+    /// addresses, and wg-quick takes the others so.
+    const fn may_be_empty(self) -> bool {
+        matches!(self, Self::AllowedIps | Self::Address | Self::Dns | Self::Mtu | Self::Table)
+            || self.is_command()
     }
 
     /// Whether the value is a command for the host's shell.
-    const fn is_command(self) -> bool {
+    pub(super) const fn is_command(self) -> bool {
         matches!(self, Self::PreUp | Self::PostUp | Self::PreDown | Self::PostDown)
     }
 
@@ -81,8 +84,6 @@ pub(super) struct Pair<'t> {
     pub(super) keyword: Keyword,
     /// The key as it is usually spelled.
     pub(super) spelling: &'static str,
-    /// The key as it is written here.
-    pub(super) name: &'t str,
     pub(super) value: &'t str,
 }
 
@@ -96,6 +97,12 @@ pub(super) struct Lines<'t> {
 impl<'t> Lines<'t> {
     pub(super) const fn new(text: &'t str) -> Self {
         Self { rest: text, section: None }
+    }
+
+    /// The lines up to where `end`, a later reader of the same text, stands.
+    pub(super) fn up_to(&self, end: &Self) -> Self {
+        let length = self.rest.len().saturating_sub(end.rest.len());
+        Self { rest: self.rest.get(..length).unwrap_or(self.rest), section: self.section }
     }
 
     /// The pairs up to the next header, each of them valid.
@@ -118,14 +125,14 @@ impl<'t> Lines<'t> {
         let name = line
             .strip_prefix('[')
             .and_then(|line| line.strip_suffix(']'))
-            .ok_or_else(|| Fault::new(line, ParseErrorKind::HeaderEnd))?
+            .ok_or_else(|| hidden_or(line, ParseErrorKind::HeaderEnd))?
             .trim_ascii();
         let section = if name.eq_ignore_ascii_case("Interface") {
             Section::Interface
         } else if name.eq_ignore_ascii_case("Peer") {
             Section::Peer
         } else {
-            return Err(Fault::new(name, ParseErrorKind::UnknownSection));
+            return Err(hidden_or(name, ParseErrorKind::UnknownSection));
         };
         self.section = Some(section);
         Ok(Line::Header(section, line))
@@ -133,21 +140,20 @@ impl<'t> Lines<'t> {
 
     fn pair(&self, line: &'t str) -> Result<Line<'t>, Fault<'t>> {
         let (name, value) =
-            line.split_once('=').ok_or_else(|| Fault::new(line, ParseErrorKind::NoEqualsSign))?;
+            line.split_once('=').ok_or_else(|| hidden_or(line, ParseErrorKind::NoEqualsSign))?;
         let (name, value) = (name.trim_ascii(), value.trim_ascii());
         let section = self.section.ok_or_else(|| Fault::new(name, ParseErrorKind::NoSection))?;
         let &(keyword, belongs, spelling) = KEYWORDS
             .iter()
             .find(|(.., spelling)| name.eq_ignore_ascii_case(spelling))
-            .ok_or_else(|| Fault::new(name, ParseErrorKind::UnknownKey(section)))?;
+            .ok_or_else(|| hidden_or(name, unknown_key(name, section)))?;
         if belongs != section {
             return Err(Fault::new(name, ParseErrorKind::OtherSection(section)));
         }
-        // A peer may well be given no addresses, and then the empty list says so.
-        if value.is_empty() && keyword != Keyword::AllowedIps {
+        if value.is_empty() && !keyword.may_be_empty() {
             return Err(Fault::new(value, ParseErrorKind::NoValue));
         }
-        Ok(Line::Pair(Pair { keyword, spelling, name, value }))
+        Ok(Line::Pair(Pair { keyword, spelling, value }))
     }
 }
 
@@ -167,5 +173,41 @@ impl<'t> Iterator for Lines<'t> {
             }
         }
         None
+    }
+}
+
+/// Keys of AmneziaWG in `[Interface]` and `[Peer]`.
+const AMNEZIA_WG: [&str; 21] = [
+    "Jc",
+    "Jmin",
+    "Jmax",
+    "S1",
+    "S2",
+    "S3",
+    "S4",
+    "H1",
+    "H2",
+    "H3",
+    "H4",
+    "I1",
+    "I2",
+    "I3",
+    "I4",
+    "I5",
+    "J1",
+    "J2",
+    "J3",
+    "Itime",
+    "AdvancedSecurity",
+];
+
+/// What a key is that `wg` does not know, either.
+fn unknown_key(name: &str, section: Section) -> ParseErrorKind {
+    if AMNEZIA_WG.iter().any(|key| name.eq_ignore_ascii_case(key)) {
+        ParseErrorKind::AmneziaWg
+    } else if name.eq_ignore_ascii_case("Reserved") {
+        ParseErrorKind::Reserved
+    } else {
+        ParseErrorKind::UnknownKey(section)
     }
 }

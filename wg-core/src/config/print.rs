@@ -3,7 +3,6 @@
 use core::fmt::{self, Display, Write};
 
 use super::{Config, Peer};
-use crate::keys::PresharedKey;
 
 impl Config<'_> {
     /// Writes the configuration out, secrets included, in the usual order and spelling.
@@ -14,10 +13,9 @@ impl Config<'_> {
     /// # Errors
     /// Those of `out`, which may have half of it then.
     pub fn write_with_secrets(&self, out: &mut (impl Write + ?Sized)) -> fmt::Result {
-        // An all-zero key is how the format says "no identity".
-        let none = || PresharedKey::NONE.expose_base64();
-        let private_key = self.private_key().map_or_else(none, |key| key.expose_base64());
-        write_config(self, private_key.as_str(), out, |peer, out| {
+        let private_key = self.private_key().map(|key| key.expose_base64());
+        let private_key = private_key.as_ref().map(|key| key.as_str());
+        write_config(self, private_key, out, |peer, out| {
             line(out, "PresharedKey", peer.preshared_key().expose_base64().as_str())
         })
     }
@@ -26,7 +24,8 @@ impl Config<'_> {
 /// Writes the configuration out with `(hidden)` for each secret.
 impl Display for Config<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_config(self, HIDDEN, f, |_, f| line(f, "PresharedKey", HIDDEN))
+        let private_key = self.private_key().map(|_| HIDDEN);
+        write_config(self, private_key, f, |_, f| line(f, "PresharedKey", HIDDEN))
     }
 }
 
@@ -34,12 +33,14 @@ const HIDDEN: &str = "(hidden)";
 
 fn write_config<W: Write + ?Sized>(
     config: &Config<'_>,
-    private_key: &str,
+    private_key: Option<&str>,
     out: &mut W,
     preshared_key: impl Fn(&Peer<'_>, &mut W) -> fmt::Result,
 ) -> fmt::Result {
     out.write_str("[Interface]\n")?;
-    line(out, "PrivateKey", private_key)?;
+    if let Some(private_key) = private_key {
+        line(out, "PrivateKey", private_key)?;
+    }
     if config.listen_port() != 0 {
         line(out, "ListenPort", config.listen_port())?;
     }

@@ -5,19 +5,36 @@ use core::str::FromStr;
 
 use super::address::HostPort;
 use super::error::{Fault, ParseErrorKind};
+use super::hidden::hidden;
 use super::lines::{Keyword, Pair};
 use crate::ip::{AllowedIp, ParseAllowedIpError};
 use crate::keys::{ParseKeyError, PresharedKey, PrivateKey, PublicKey};
 
-/// The parts of a list, separated by commas.
+/// The parts of a list, separated by commas, as `wg` reads it.
 pub(super) fn list(value: &str) -> impl Iterator<Item = &str> + Clone {
     // An empty list has no parts; an empty part in a longer list is a mistake.
     value.split(',').map(str::trim_ascii).filter(move |_| !value.is_empty())
 }
 
+/// The words of a list, separated by commas and blanks in any number, as wg-quick reads it.
+pub(super) fn words(value: &str) -> impl Iterator<Item = &str> + Clone {
+    value.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|word| !word.is_empty())
+}
+
+/// What a value may be put in: straight, and as word processors turn them.
+const QUOTES: [char; 8] = ['"', '\'', '`', '“', '”', '„', '‘', '’'];
+
 /// Whether the value of `pair` means something.
 pub(super) fn check<'t>(pair: &Pair<'t>) -> Result<(), Fault<'t>> {
     let value = pair.value;
+    if !pair.keyword.is_for_host() {
+        if let Some(fault) = hidden(value) {
+            return Err(fault);
+        }
+        if value.starts_with(QUOTES) {
+            return Err(Fault::new(value, ParseErrorKind::Quotes));
+        }
+    }
     match pair.keyword {
         Keyword::PrivateKey => private_key(value).map(drop),
         Keyword::PublicKey => key::<PublicKey>(value).map(drop),
@@ -27,10 +44,9 @@ pub(super) fn check<'t>(pair: &Pair<'t>) -> Result<(), Fault<'t>> {
         Keyword::Mtu => mtu(value).map(drop),
         Keyword::Endpoint => endpoint(value).map(drop),
         Keyword::PersistentKeepalive => persistent_keepalive(value).map(drop),
-        Keyword::Address | Keyword::AllowedIps => {
-            list(value).try_for_each(|part| allowed_ip(part).map(drop))
-        }
-        Keyword::Dns => list(value).try_for_each(|part| dns(part).map(drop)),
+        Keyword::Address => words(value).try_for_each(|part| allowed_ip(part).map(drop)),
+        Keyword::AllowedIps => list(value).try_for_each(|part| allowed_ip(part).map(drop)),
+        Keyword::Dns => words(value).try_for_each(|part| dns(part).map(drop)),
         Keyword::Table | Keyword::SaveConfig => Ok(()),
         Keyword::PreUp | Keyword::PostUp | Keyword::PreDown | Keyword::PostDown => Ok(()),
     }
@@ -53,9 +69,16 @@ pub(super) fn listen_port(text: &str) -> Result<u16, Fault<'_>> {
     decimal(text).ok_or_else(|| Fault::new(text, ParseErrorKind::ListenPort))
 }
 
-pub(super) fn mtu(text: &str) -> Result<u16, Fault<'_>> {
+/// An MTU; an empty one leaves the choice to who asks.
+pub(super) fn mtu(text: &str) -> Result<Option<u16>, Fault<'_>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
     // Every link must carry 68 bytes (RFC 791, section 3.2).
-    decimal(text).filter(|&mtu| mtu >= 68).ok_or_else(|| Fault::new(text, ParseErrorKind::Mtu))
+    match decimal(text) {
+        Some(mtu @ 68..) => Ok(Some(mtu)),
+        _ => Err(Fault::new(text, ParseErrorKind::Mtu)),
+    }
 }
 
 pub(super) fn persistent_keepalive(text: &str) -> Result<u16, Fault<'_>> {
@@ -79,10 +102,12 @@ pub(super) enum Dns<'t> {
 }
 
 pub(super) fn dns(text: &str) -> Result<Dns<'_>, Fault<'_>> {
+    // As wg-quick tells them apart.
+    let is_server = text.contains(':') || text.bytes().all(|byte| b"0123456789.".contains(&byte));
     match text.parse() {
         Ok(server) => Ok(Dns::Server(server)),
-        Err(_) if is_name(text) => Ok(Dns::Search(text)),
-        Err(_) => Err(Fault::new(text, ParseErrorKind::Dns)),
+        Err(_) if is_server => Err(Fault::new(text, ParseErrorKind::Dns)),
+        Err(_) => Ok(Dns::Search(text)),
     }
 }
 
@@ -100,6 +125,9 @@ pub(super) fn allowed_ip(text: &str) -> Result<AllowedIp, Fault<'_>> {
 }
 
 pub(super) fn endpoint(text: &str) -> Result<HostPort<'_>, Fault<'_>> {
+    if text.contains("://") {
+        return Err(Fault::new(text, ParseErrorKind::EndpointUrl));
+    }
     let (host, port) =
         if text.starts_with('[') { split_ipv6(text)? } else { split_name_or_ipv4(text)? };
     let port = port.trim_ascii_start();

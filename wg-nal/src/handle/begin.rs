@@ -41,6 +41,8 @@ pub enum BeginError {
     Endpoint,
     /// The configuration has an error.
     Config(ParseError),
+    /// The configuration has no private key, or one that is all zero, and the tunnel had none.
+    NoPrivateKey,
     /// The peers do not fit the resources, or one of them is this tunnel itself.
     Peer(AddPeerError),
     /// The allowed IPs do not fit the resources.
@@ -56,6 +58,9 @@ impl fmt::Display for BeginError {
                 "the endpoint is no host's name or address that can be sent to, or port 0",
             ),
             Self::Config(error) => error.fmt(f),
+            Self::NoPrivateKey => f.write_str(
+                "[Interface] has no PrivateKey: enter one, or give the tunnel its key before",
+            ),
             Self::Peer(error) => error.fmt(f),
             Self::Routes(error) => error.fmt(f),
         }
@@ -130,7 +135,8 @@ impl<T: Monotonic> Handle<'_, T> {
 
     /// The same from the text of a wg-quick file, which may stand in flash.
     ///
-    /// Its peers replace all there were. Endpoints by name are still to be resolved, each by a
+    /// Its peers replace all there were. Without a `PrivateKey`, or with one that is all zero, the
+    /// tunnel keeps the key that it has, such as one of an [`Identity`](crate::Identity). Endpoints by name are still to be resolved, each by a
     /// [`keep_resolved`](Self::keep_resolved) of its own; addresses, MTU and DNS servers are
     /// for the stack in the tunnel. The public key is logged.
     ///
@@ -140,13 +146,17 @@ impl<T: Monotonic> Handle<'_, T> {
         let config = Config::parse(text).map_err(BeginError::Config)?;
         let private_key = config.private_key();
         let own_key = private_key.as_ref().map(PrivateKey::public_key);
-        // As the kernel does, which ignores a peer that is the interface itself.
-        let peers = config.peers().filter(|peer| Some(peer.public_key()) != own_key);
         self.change(|shared, now| {
+            let own_key = own_key.or_else(|| shared.device.public_key());
+            let own_key = own_key.ok_or(BeginError::NoPrivateKey)?;
+            // As the kernel does, which ignores a peer that is the interface itself.
+            let peers = config.peers().filter(|peer| peer.public_key() != own_key);
             let routes = peers.clone().map(|peer| peer.allowed_ips().count()).sum();
             make_room(shared, peers.clone().map(|peer| peer.public_key()), routes)?;
             let device = &mut shared.device;
-            device.set_private_key(now, private_key.as_ref());
+            if private_key.is_some() {
+                device.set_private_key(now, private_key.as_ref());
+            }
             for peer in peers {
                 let id = device.add_peer(&peer.public_key()).map_err(BeginError::Peer)?;
                 device.set_preshared_key(id, &peer.preshared_key());
