@@ -14,7 +14,9 @@ use crate::monotonic::Monotonic;
 /// each, up to [`LONGEST_WAIT`].
 pub const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 
-/// How long fruitless rounds of queries are apart, at most.
+/// How long fruitless rounds of queries are apart, at most, while no address is known. Where
+/// handshakes with an address go unanswered, rounds are ten seconds apart at most: an attempt costs
+/// more than a query, and who moved is to be found again soon.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// How long a query of the blocking resolver may take.
@@ -121,7 +123,11 @@ impl<'h> EndpointName<'h> {
             return None;
         }
         if !self.second {
-            self.not_before = now.saturating_add(self.wait);
+            let longest = match self.present {
+                Some(_) => SHORTEST_WAIT.saturating_mul(2),
+                None => LONGEST_WAIT,
+            };
+            self.not_before = now.saturating_add(self.wait.min(longest));
             self.wait = self.wait.saturating_mul(2).min(LONGEST_WAIT);
         }
         self.asked = Some((self.next, now));

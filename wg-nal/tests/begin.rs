@@ -352,6 +352,63 @@ fn a_name_that_is_answered_late_does_not_move_a_peer_that_is_there_already() {
     }
 }
 
+/// A name server whose one record changes.
+struct Moving(Cell<IpAddr>);
+
+impl embedded_nal_async::Dns for Moving {
+    type Error = &'static str;
+
+    async fn get_host_by_name(
+        &self,
+        _: &str,
+        family: embedded_nal_async::AddrType,
+    ) -> Result<IpAddr, &'static str> {
+        match family {
+            embedded_nal_async::AddrType::IPv6 => Err("no such name"),
+            _ => Ok(self.0.get()),
+        }
+    }
+
+    async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, &'static str> {
+        Err("not asked for")
+    }
+}
+
+/// From us to anybody.
+const PACKET: &[u8] = b"\x45\0\0\x14\0\0\0\0\x40\x01\0\0\x0a\0\0\x01\x0a\0\0\x02";
+
+#[test]
+fn a_name_that_moved_is_followed_within_20_seconds_in_any_traffic() {
+    for gap in [None, Some(3_300), Some(1_000), Some(100), Some(10)] {
+        let network = Network::new();
+        let (mut a, mut b) = (board(&network, 1), board(&network, 2));
+        let ((a_private, a_public), (b_private, b_public)) = (keys(1), keys(2));
+        let mut begun =
+            a.handle.begin(LOCAL, &a_private, "gateway.example", &b_public, 51820).unwrap();
+        // It calls the wrong address, so that only the name can bring the two together.
+        b.handle.begin(LOCAL, &b_private, "192.0.2.9", &a_public, 51820).unwrap();
+        let dns = Moving(Cell::new("192.0.2.8".parse().unwrap()));
+        let (handle, dns, clock) = (a.handle.clone(), &dns, Clock::new(&network));
+        let mut simulation = Simulation::new(&network);
+        simulation.spawn(async move { a.runner.run().await });
+        simulation.spawn(async move { b.runner.run().await });
+        simulation.spawn(async move {
+            handle.keep_resolved(begun.peer, &mut begun.endpoint, dns).await;
+        });
+        if let Some(gap) = gap.map(Duration::from_millis) {
+            simulation.spawn(async move {
+                loop {
+                    let _ = a.interface.try_send(PACKET);
+                    clock.delay_until(clock.now().saturating_add(gap)).await;
+                }
+            });
+        }
+        simulation.run_for(Duration::from_secs(600));
+        dns.0.set("192.0.2.2".parse().unwrap());
+        simulation.block_on(Duration::from_secs(20), a.handle.wait_link_up());
+    }
+}
+
 /// Name servers of which the first queries are lost.
 struct Lossy(Cell<u32>);
 

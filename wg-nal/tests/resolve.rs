@@ -237,6 +237,30 @@ fn fruitless_rounds_are_ever_further_apart_and_a_session_makes_them_near_again()
 }
 
 #[test]
+fn a_peer_that_moves_after_a_day_of_silence_is_asked_for_within_ten_seconds() {
+    let dns = Dns::with(Some(V4), None);
+    let (mut name, mut now) = (name(), Instant::ZERO);
+    run(&mut name, &dns, now);
+    for _ in 0..86_400 / 5 {
+        now = now.saturating_add(Duration::from_secs(5));
+        name.unanswered(now, at(V4));
+        run(&mut name, &dns, now);
+    }
+    assert!(dns.asked().len() < 86_400 / 5 + 10, "two queries in ten seconds");
+    dns.v4.set(Some("198.51.100.7"));
+    let moved = now;
+    let found = loop {
+        now = now.saturating_add(Duration::from_secs(1));
+        name.unanswered(now, at(V4));
+        if let Some(found) = run(&mut name, &dns, now) {
+            break found;
+        }
+    };
+    assert_eq!(Some(found), at("198.51.100.7"));
+    assert!(now.saturating_since(moved) <= SHORTEST_WAIT * 2);
+}
+
+#[test]
 fn an_answer_that_comes_after_the_session_is_not_heard() {
     let mut name = name();
     assert_eq!(name.next_query(Instant::ZERO), Some(Family::V6));
