@@ -64,6 +64,7 @@ pub(crate) enum Command {
     RemovePeer(PublicKey, oneshot::Sender<()>),
     SetEndpoint(PublicKey, SocketAddr, oneshot::Sender<()>),
     SetMtu(u16, oneshot::Sender<()>),
+    ForgetSessions(oneshot::Sender<()>),
     Stop,
 }
 
@@ -148,6 +149,16 @@ impl Handle {
     /// [`Stopped`].
     pub async fn set_mtu(&self, mtu: u16) -> Result<(), Stopped> {
         self.ask(|answer| Command::SetMtu(mtu, answer)).await
+    }
+
+    /// Wipes the keys of all sessions and handshakes, and asks for new sessions where there
+    /// were some. The tunnel does so itself after the machine has slept; before that, whoever
+    /// is told of it in time may.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn forget_sessions(&self) -> Result<(), Stopped> {
+        self.ask(Command::ForgetSessions).await
     }
 
     /// Ends the tunnel and waits until it has wiped its keys and closed what it had open.

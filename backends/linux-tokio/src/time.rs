@@ -1,5 +1,6 @@
 //! Monotonic time that counts sleep, and an alarm by the same clock.
 
+use core::time::Duration;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -19,6 +20,47 @@ pub fn now() -> Instant {
     let secs = u64::try_from(now.tv_sec).unwrap_or(0);
     let micros = u64::try_from(now.tv_nsec).unwrap_or(0) / 1000;
     Instant::from_micros(secs.saturating_mul(1_000_000).saturating_add(micros))
+}
+
+/// Tells that the machine has slept: `CLOCK_BOOTTIME` goes on then, and `CLOCK_MONOTONIC` does
+/// not.
+#[derive(Debug)]
+pub(crate) struct Sleep {
+    /// By how much one is ahead of the other.
+    asleep: Duration,
+}
+
+impl Sleep {
+    /// What two readings, one after the other, may differ without sleep.
+    const SLACK: Duration = Duration::from_millis(500);
+
+    pub(crate) fn new() -> Self {
+        Self { asleep: asleep() }
+    }
+
+    /// Whether the machine has slept since this was asked last.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.grew(asleep())
+    }
+
+    fn grew(&mut self, asleep: Duration) -> bool {
+        let grew = asleep.saturating_sub(self.asleep) > Self::SLACK;
+        if grew {
+            self.asleep = asleep;
+        } else {
+            // The least is the closest to the truth.
+            self.asleep = self.asleep.min(asleep);
+        }
+        grew
+    }
+}
+
+/// Time asleep since boot, or a little more.
+fn asleep() -> Duration {
+    let awake = clock_gettime(ClockId::Monotonic);
+    let all = clock_gettime(ClockId::Boottime);
+    let duration = |time: Timespec| Duration::try_from(time).unwrap_or_default();
+    duration(all).saturating_sub(duration(awake))
 }
 
 /// Wakes at a deadline, also when it passed while the machine slept.
@@ -70,9 +112,22 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn sleep_is_what_one_clock_counts_and_the_other_does_not() {
+        let mut sleep = Sleep::new();
+        assert!(!sleep.is_over(), "this test does not sleep");
+        let before = sleep.asleep;
+        let later = |millis| before + Duration::from_millis(millis);
+        // A pause between the readings, and none the next time.
+        assert!(!sleep.grew(later(400)));
+        assert!(!sleep.grew(later(0)));
+        assert!(sleep.grew(later(2000)));
+        assert!(!sleep.grew(later(2000)), "once");
+        assert!(!sleep.grew(later(2400)));
+        assert!(sleep.grew(later(4000)));
+    }
 
     #[tokio::test]
     async fn an_alarm_rings_at_its_deadline_and_again_at_the_next() {

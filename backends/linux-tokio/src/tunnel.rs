@@ -7,8 +7,8 @@ use getrandom::rand_core::{TryRng, UnwrapErr};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wg_core::{
-    AddPeerError, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, Received, Refusal,
-    SendError, Source, Tai64n,
+    AddPeerError, Connection, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId,
+    Received, Refusal, SendError, Source, Tai64n,
 };
 use wg_nal::{IcmpError, LONGEST_ICMP};
 
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::handle::{Command, Handle, PeerConfig, Status};
 use crate::journal::Journal;
 use crate::packets::{Arrivals, Batch, HEAD_ROOM, Packets};
-use crate::time::{Alarm, now};
+use crate::time::{Alarm, Sleep, now};
 use crate::underlay::{Family, Inbox, Outbox, Underlay};
 use crate::waiting::Waiting;
 
@@ -40,6 +40,7 @@ pub struct Tunnel<P> {
     reserving: Option<JoinHandle<Result<Tai64n, StateError>>>,
     rng: UnwrapErr<SysRng>,
     alarm: Alarm,
+    sleep: Sleep,
     waiting: Waiting,
     arrivals: Arrivals,
     outbox: Outbox,
@@ -82,6 +83,7 @@ impl<P: Packets> Tunnel<P> {
             reserving: None,
             rng: UnwrapErr(SysRng),
             alarm: Alarm::new().map_err(Error::Timer)?,
+            sleep: Sleep::new(),
             waiting: Waiting::default(),
             arrivals: Arrivals::default(),
             outbox: Outbox::default(),
@@ -124,6 +126,10 @@ impl<P: Packets> Tunnel<P> {
                 received = self.packets.receive(&mut batch) => Wake::Packets(received),
                 reserved = reserved(&mut self.reserving) => Wake::Reserved(reserved),
             };
+            if self.sleep.is_over() {
+                log::info!("this machine has slept: all sessions are made anew");
+                self.forget_sessions(now());
+            }
             match wake {
                 Wake::Command(None | Some(Command::Stop)) => return Ok(()),
                 Wake::Command(Some(command)) => {
@@ -320,7 +326,30 @@ impl<P: Packets> Tunnel<P> {
                 self.device.set_mtu(mtu);
                 let _ = answer.send(());
             }
+            Command::ForgetSessions(answer) => {
+                self.forget_sessions(now);
+                let _ = answer.send(());
+            }
             Command::Stop => {}
+        }
+        self.drain(now);
+    }
+
+    /// Wipes all session keys. Who had a session is called, as it would not notice for a while;
+    /// what waited for one goes on waiting.
+    fn forget_sessions(&mut self, now: Instant) {
+        let peers: Vec<_> = self.device.peers().collect();
+        let mut had_one = peers.clone();
+        had_one.retain(|id| {
+            self.device.peer(now, *id).is_some_and(|peer| peer.connection == Connection::Up)
+        });
+        self.device.down();
+        self.device.up(now);
+        for peer in had_one {
+            self.device.connect(now, peer);
+        }
+        for peer in peers {
+            self.send_what_waits(now, peer);
         }
         self.drain(now);
     }

@@ -143,6 +143,42 @@ async fn packets_of_all_sizes_cross_in_both_directions_and_families() {
 }
 
 #[tokio::test]
+async fn forgotten_sessions_are_made_anew_at_once() {
+    let (mut caller, mut called) = pair("127.0.0.1");
+    let there = packet("10.9.0.1", "10.9.0.2", 0, 1, 50);
+    caller.send(&there).await;
+    called.receive().await;
+    for _ in 0..2 {
+        // Nothing is sent inside; both ends may call.
+        for end in [&called, &caller] {
+            let before = end.status().await.peers[0].last_handshake;
+            end.handle.forget_sessions().await.unwrap();
+            end.until(|status| {
+                let peer = &status.peers[0];
+                peer.connection == Connection::Up && peer.last_handshake > before
+            })
+            .await;
+        }
+        caller.send(&there).await;
+        assert_eq!(called.receive().await, there);
+        let back = packet("10.9.0.2", "10.9.0.1", 0, 1, 50);
+        called.send(&back).await;
+        assert_eq!(caller.receive().await, back);
+    }
+    // Without a session there is nobody to call, and what waits is kept.
+    let (ours, theirs) = (key(), key());
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = nobody.local_addr().unwrap();
+    let lonely = End::start(&config(&ours, theirs.public_key(), &CALLED, Some(at)));
+    lonely.send(&there).await;
+    lonely.until(|status| status.peers[0].connection != Connection::Idle).await;
+    lonely.handle.forget_sessions().await.unwrap();
+    let status = lonely.status().await;
+    assert_eq!(status.waited_in_vain, 0);
+    assert_eq!(status.peers[0].connection, Connection::Handshaking);
+}
+
+#[tokio::test]
 async fn answers_leave_from_the_address_that_was_called() {
     let (mut caller, mut called) = pair("127.0.0.5");
     caller.send(&packet("10.9.0.1", "10.9.0.2", 0, 1, 50)).await;
