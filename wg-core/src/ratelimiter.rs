@@ -1,276 +1,324 @@
-//! How many handshake messages one source may send while the device is under load
-//! (whitepaper section 5.3).
+//! Whose handshake messages are worked on while the device is under load (whitepaper section
+//! 5.3).
 //!
-//! Asked only after a valid mac2, so that the source address is not a forged one.
+//! Asked only after a valid mac2, so that the source address is not a forged one. How much is
+//! worked on in all is `load.rs`'s to say. Here it is shared: first those known to us, then
+//! everybody once in a while, then whoever comes first.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use rand_core::CryptoRng;
 
 use crate::constants::{SOURCE_BURST, SOURCE_MESSAGES_PER_SECOND};
 use crate::crypto;
+use crate::load::{Load, Share};
 use crate::storage::Table;
 use crate::time::Instant;
 
 /// A message is paid for with this much of its source's time.
-const COST: Duration = Duration::from_micros(1_000_000 / SOURCE_MESSAGES_PER_SECOND as u64);
+const COST: u32 = 1_000_000 / SOURCE_MESSAGES_PER_SECOND;
 
 /// How far ahead of the time a source may already have paid, and send once more.
-const CREDIT: Duration = Duration::from_micros(COST.as_micros() as u64 * (SOURCE_BURST as u64 - 1));
+const CREDIT: u32 = COST * (SOURCE_BURST - 1);
 
-/// The sources that share a place. A source beyond them has to wait.
-const BUCKET: u32 = 8;
+/// The blocks in which a sender may have its place.
+const NEAR: u32 = 4;
 
-/// The least number of entries where there is a heap.
-const GROWN: u32 = 1024;
+/// The number of blocks where there is a heap.
+const GROWN: u32 = 128;
+
+/// The limiter's own unit of time: 2^20 microseconds, hardly more than a second.
+const UNIT_BITS: u32 = 20;
+
+/// Everybody's turn comes once in a round of so many units.
+///
+/// 64 sources have had theirs after 21 s, at 3 a second. Six seconds are left for one more that
+/// asks every 5.3 s, and a minute sees the end of two rounds: who was taken for another one in
+/// the first is not in the second.
+const ROUND: u32 = 26;
+
+/// The turns of a second that one block remembers until the round ends.
+const TURNS_PER_BLOCK: u16 = 3;
+
+/// A known address may use the reserved share once in so many units. A peer asks every 5 s.
+const KNOWN_REST: u16 = 4;
+
+/// What a handshake message asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Initiation,
+    /// A response to a handshake of ours.
+    Answer,
+    /// A response to none: no curve operation.
+    Nothing,
+}
 
 /// One source, by the generic cell rate algorithm: the time up to which it has paid says all.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry {
-    source: u64,
-    /// Never, or not in the future: the source is as good as new, and the entry anybody's.
-    paid_until: Option<Instant>,
+struct Sender {
+    /// Zero when nobody's.
+    source: u32,
+    /// Microseconds. The source is as good as new when it is not in the near future.
+    paid_until: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 16);
-
-impl Entry {
-    pub(crate) const IDLE: Self = Self { source: 0, paid_until: None };
+impl Sender {
+    /// How far ahead it has paid.
+    fn ahead(&self, now: u32) -> u32 {
+        let ahead = self.paid_until.wrapping_sub(now);
+        if self.source == 0 || ahead > CREDIT + COST { 0 } else { ahead }
+    }
 }
 
-/// The sources that sent lately, in buckets of 8 chosen by a keyed hash.
+/// What is remembered for each peer that there is room for.
 ///
-/// Entries become idle by themselves within `SOURCE_BURST / SOURCE_MESSAGES_PER_SECOND`
-/// seconds, so nothing has to sweep them.
+/// Nothing has to be swept: senders become idle by themselves within
+/// `SOURCE_BURST / SOURCE_MESSAGES_PER_SECOND` seconds, and a round that is over is noticed by
+/// its number.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    /// Addresses of peers that have or had a session, the newest first; zero is none.
+    known: [u32; 4],
+    /// When they last used the reserved share.
+    known_used: [u16; 4],
+    /// The round that `served` is of.
+    round: u16,
+    senders: [Sender; 3],
+    /// A Bloom filter of those that had their turn in this round.
+    served: [u32; 16],
+}
+
+impl Block {
+    pub(crate) const BLANK: Self = Self {
+        known: [0; 4],
+        known_used: [0; 4],
+        round: 0,
+        senders: [Sender { source: 0, paid_until: 0 }; 3],
+        served: [0; 16],
+    };
+}
+
+/// The place of a sender.
+#[derive(Clone, Copy)]
+struct Place {
+    block: u32,
+    sender: usize,
+}
+
+/// An address as the limiter sees it.
+struct Source {
+    network: Network,
+    /// Never zero.
+    name: u32,
+    home: u32,
+    coin: u32,
+}
+
+/// An IPv4 address, however it is written, or the /64 of an IPv6 address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Network {
+    V4(u32),
+    V6(u64),
+}
+
+impl From<IpAddr> for Network {
+    fn from(addr: IpAddr) -> Self {
+        match addr.to_canonical() {
+            IpAddr::V4(addr) => Self::V4(addr.to_bits()),
+            IpAddr::V6(addr) => Self::V6((addr.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+/// The sources that sent lately, those that had their turn, and those we know, in blocks chosen
+/// by a keyed hash.
 pub(crate) struct RateLimiter<'a> {
-    entries: Table<'a, Entry>,
-    /// Nobody can choose sources that fill the bucket of another one.
+    blocks: Table<'a, Block>,
+    /// Nobody can choose sources that meet in a place.
     hash_key: Option<[u8; 16]>,
 }
 
 impl<'a> RateLimiter<'a> {
-    /// A limiter over idle entries, at least 8 of them or a table that grows.
-    pub(crate) const fn new(entries: Table<'a, Entry>) -> Self {
-        Self { entries, hash_key: None }
+    /// A limiter over blank blocks, or a table that grows.
+    pub(crate) const fn new(blocks: Table<'a, Block>) -> Self {
+        Self { blocks, hash_key: None }
     }
 
-    /// Counts a message, and says whether it is within what its source may send. One that is
-    /// not costs the source nothing. Looks at 8 entries.
-    pub(crate) fn allow(&mut self, now: Instant, rng: &mut dyn CryptoRng, source: IpAddr) -> bool {
-        let source = source_of(source);
-        let first = self.bucket(rng, source);
-        let bucket = first..first.saturating_add(BUCKET);
-        let entry = |slot: &u32| self.entries.get(*slot);
-        let is_known = |slot: &u32| entry(slot).is_some_and(|entry| entry.source == source);
-        let is_idle = |slot: &u32| entry(slot).is_some_and(|entry| entry.paid_until <= Some(now));
-        let slot = bucket.clone().find(is_known).or_else(|| bucket.clone().find(is_idle));
-        let Some(entry) = slot.and_then(|slot| self.entries.get_mut(slot)) else { return false };
-
-        if entry.source != source {
-            *entry = Entry { source, ..Entry::IDLE };
-        }
-        let paid_until = entry.paid_until.map_or(now, |until| until.max(now));
-        if paid_until > now.saturating_add(CREDIT) {
-            return false;
-        }
-        entry.paid_until = Some(paid_until.saturating_add(COST));
-        true
-    }
-
-    /// The first entry of the source's bucket.
-    fn bucket(&mut self, rng: &mut dyn CryptoRng, source: u64) -> u32 {
-        while self.entries.len() < GROWN && self.entries.grow() {}
-        let key = self.hash_key.get_or_insert_with(|| {
+    /// Makes the key of the hash, unless there is one. Before that nothing is remembered.
+    pub(crate) fn seed(&mut self, rng: &mut dyn CryptoRng) {
+        self.hash_key.get_or_insert_with(|| {
             let mut key = [0; 16];
             rng.fill_bytes(&mut key);
             key
         });
-        let [a, b, c, d, ..] = crypto::mac(key, &[&source.to_le_bytes()]);
-        let buckets = self.entries.len() / BUCKET;
-        let bucket = (u64::from(u32::from_le_bytes([a, b, c, d])) * u64::from(buckets)) >> 32;
-        (bucket as u32).saturating_mul(BUCKET)
+        while self.blocks.len() < GROWN && self.blocks.grow() {}
+    }
+
+    /// Messages in a second that come in turn: as many as there is memory for in a round.
+    pub(crate) fn turns(&self) -> u16 {
+        let blocks = u16::try_from(self.blocks.len()).unwrap_or(u16::MAX);
+        blocks.saturating_mul(TURNS_PER_BLOCK)
+    }
+
+    /// A peer has a session, and is at this address. Looks at 4 entries.
+    pub(crate) fn learn(&mut self, now: Instant, addr: IpAddr) {
+        let Some(source) = self.source(addr.into()) else { return };
+        let Some(block) = self.blocks.get_mut(source.home) else { return };
+        let before = block.known.iter().position(|known| *known == source.name);
+        let oldest = block.known.len().saturating_sub(1);
+        let (known, used) = (&mut block.known, &mut block.known_used);
+        let moved = before.unwrap_or(oldest).saturating_add(1);
+        if let Some(known) = known.get_mut(..moved) {
+            known.rotate_right(1);
+        }
+        if let Some(used) = used.get_mut(..moved) {
+            used.rotate_right(1);
+        }
+        if before.is_none() {
+            let [newest, ..] = known;
+            *newest = source.name;
+            let [newest, ..] = used;
+            *newest = (units(now) as u16).wrapping_sub(KNOWN_REST);
+        }
+    }
+
+    /// Counts a message, and says whether it is to be worked on. One that is not costs its
+    /// source nothing. Looks at 20 entries at most.
+    pub(crate) fn allow(
+        &mut self,
+        now: Instant,
+        rng: &mut dyn CryptoRng,
+        load: &mut Load,
+        addr: IpAddr,
+        work: Work,
+    ) -> bool {
+        self.seed(rng);
+        let Some(source) = self.source(addr.into()) else { return false };
+        let place = self.place(now, &source);
+        let micros = now.as_micros() as u32;
+        let ahead = place.and_then(|place| self.sender(place)).map_or(0, |sender| {
+            if sender.source == source.name { sender.ahead(micros) } else { 0 }
+        });
+        if ahead > CREDIT {
+            return false;
+        }
+        let turns = self.turns();
+        let allowed = work == Work::Nothing
+            || work == Work::Answer && load.take(now, Share::Reserved, turns)
+            || self.is_known(now, load, &source)
+            || self.has_its_turn(now, load, &source)
+            || place.is_some() && load.take(now, Share::FirstCome, turns);
+        if allowed && let Some(sender) = place.and_then(|place| self.sender(place)) {
+            let paid_until = micros.wrapping_add(ahead).wrapping_add(COST);
+            *sender = Sender { source: source.name, paid_until };
+        }
+        allowed
+    }
+
+    /// The reserved share, for the address of a peer.
+    fn is_known(&mut self, now: Instant, load: &mut Load, source: &Source) -> bool {
+        let (time, turns) = (units(now) as u16, self.turns());
+        let Some(block) = self.blocks.get_mut(source.home) else { return false };
+        let mut known = block.known.iter().zip(&mut block.known_used);
+        let Some((_, used)) = known.find(|(known, _)| **known == source.name) else { return false };
+        if time.wrapping_sub(*used) < KNOWN_REST || !load.take(now, Share::Reserved, turns) {
+            return false;
+        }
+        *used = time;
+        true
+    }
+
+    /// The share that goes around.
+    fn has_its_turn(&mut self, now: Instant, load: &mut Load, source: &Source) -> bool {
+        let round = (units(now) / ROUND) as u16;
+        let turns = self.turns();
+        let Some([home, bits, more, _]) = self.party(round, source) else { return false };
+        let home = scale(home, self.blocks.len());
+        let Some(block) = self.blocks.get_mut(home) else { return false };
+        if block.round != round {
+            block.round = round;
+            block.served = [0; 16];
+        }
+        let marks = [bits, bits >> 9, bits >> 18, more];
+        let is_set = |mark: &u32| {
+            let word = block.served.get((mark >> 5 & 15) as usize);
+            word.is_none_or(|word| word >> (mark & 31) & 1 == 1)
+        };
+        if marks.iter().all(is_set) || !load.take(now, Share::InTurn, turns) {
+            return false;
+        }
+        for mark in marks {
+            if let Some(word) = block.served.get_mut((mark >> 5 & 15) as usize) {
+                *word |= 1 << (mark & 31);
+            }
+        }
+        true
+    }
+
+    /// Those who have one turn together, hashed.
+    ///
+    /// A /64 of IPv6 is no unit: a site has many. Of all in a /56 two can have a turn, and of
+    /// all in a /48 eight. Who goes with whom changes with the round.
+    fn party(&self, round: u16, source: &Source) -> Option<[u32; 4]> {
+        let round_bytes = round.to_le_bytes();
+        match source.network {
+            Network::V4(addr) => self.hash(&[b"4", &round_bytes, &addr.to_le_bytes()]),
+            Network::V6(network) => {
+                let [quarter, ..] =
+                    self.hash(&[b"q", &round_bytes, &(network >> 8).to_le_bytes()])?;
+                let part = (quarter & 3) << 1 | (source.coin >> (round & 31) & 1);
+                let site = network >> 16;
+                self.hash(&[b"6", &round_bytes, &site.to_le_bytes(), &[part as u8]])
+            }
+        }
+    }
+
+    /// Where the sender is, or where it can be.
+    fn place(&self, now: Instant, source: &Source) -> Option<Place> {
+        let (now, blocks) = (now.as_micros() as u32, self.blocks.len());
+        let mut idle = None;
+        for step in 0..NEAR.min(blocks) {
+            let next = source.home.saturating_add(step);
+            let block = next.checked_sub(blocks).unwrap_or(next);
+            for (sender, it) in self.blocks.get(block)?.senders.iter().enumerate() {
+                let place = Place { block, sender };
+                if it.source == source.name {
+                    return Some(place);
+                }
+                if idle.is_none() && it.ahead(now) == 0 {
+                    idle = Some(place);
+                }
+            }
+        }
+        idle
+    }
+
+    fn sender(&mut self, place: Place) -> Option<&mut Sender> {
+        self.blocks.get_mut(place.block)?.senders.get_mut(place.sender)
+    }
+
+    fn source(&self, network: Network) -> Option<Source> {
+        let [name, home, coin, _] = match network {
+            Network::V4(addr) => self.hash(&[b"s", &addr.to_le_bytes()]),
+            Network::V6(network) => self.hash(&[b"s", &network.to_le_bytes()]),
+        }?;
+        Some(Source { network, name: name.max(1), home: scale(home, self.blocks.len()), coin })
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> Option<[u32; 4]> {
+        let hash = u128::from_le_bytes(crypto::mac(self.hash_key.as_ref()?, parts));
+        Some([hash as u32, (hash >> 32) as u32, (hash >> 64) as u32, (hash >> 96) as u32])
     }
 }
 
-/// An IPv4 address, however it is written, or the /64 of an IPv6 address.
-///
-/// IPv4 addresses take the place of multicast networks, from which nothing comes.
-fn source_of(addr: IpAddr) -> u64 {
-    match addr.to_canonical() {
-        IpAddr::V4(addr) => 0xffff_ffff << 32 | u64::from(addr.to_bits()),
-        IpAddr::V6(addr) => (addr.to_bits() >> 64) as u64,
-    }
+/// A number below `count`, as evenly spread as the hash.
+fn scale(hash: u32, count: u32) -> u32 {
+    ((u64::from(hash) * u64::from(count)) >> 32) as u32
+}
+
+fn units(now: Instant) -> u32 {
+    (now.as_micros() >> UNIT_BITS) as u32
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-
-    use super::*;
-    use core::convert::Infallible;
-    use proptest::prelude::*;
-    use rand_core::{TryCryptoRng, TryRng};
-    use std::collections::HashMap;
-    use std::vec;
-
-    /// Not random, but the key of the hash is not what is tested.
-    struct Fixed(u8);
-
-    impl TryRng for Fixed {
-        type Error = Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-            Ok(u32::from(self.0))
-        }
-
-        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-            Ok(u64::from(self.0))
-        }
-
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-            bytes.fill(self.0);
-            Ok(())
-        }
-    }
-
-    impl TryCryptoRng for Fixed {}
-
-    /// Runs a test with as many buckets.
-    fn with_buckets(buckets: usize, test: impl FnOnce(&mut dyn FnMut(Instant, &str) -> bool)) {
-        let mut entries = vec![[Entry::IDLE; BUCKET as usize]; buckets];
-        let mut limiter = RateLimiter::new(Table::Borrowed(entries.as_flattened_mut()));
-        test(&mut |now, source| limiter.allow(now, &mut Fixed(7), source.parse().unwrap()));
-    }
-
-    #[test]
-    fn five_at_once_and_then_one_every_fifty_milliseconds() {
-        with_buckets(1, |allow| {
-            let at = Instant::from_micros;
-            for _ in 0..5 {
-                assert!(allow(at(0), "10.0.0.1"), "boards boot at 0");
-            }
-            assert!(!allow(at(0), "10.0.0.1"));
-            assert!(!allow(at(49_999), "10.0.0.1"));
-            assert!(allow(at(50_000), "10.0.0.1"));
-            assert!(!allow(at(50_000), "10.0.0.1"));
-            assert!(!allow(at(99_999), "10.0.0.1"), "a refusal costs nothing");
-            assert!(allow(at(100_000), "10.0.0.1"));
-        });
-    }
-
-    #[test]
-    fn a_quiet_source_gets_its_burst_back_and_no_more() {
-        with_buckets(1, |allow| {
-            let at = Instant::from_millis;
-            for start in [1_000, 1_250, 3_600_000] {
-                for _ in 0..5 {
-                    assert!(allow(at(start), "fd00::1"));
-                }
-                assert!(!allow(at(start), "fd00::1"));
-            }
-        });
-    }
-
-    #[test]
-    fn twenty_a_second_pass_forever() {
-        with_buckets(1, |allow| {
-            for message in 0..10_000 {
-                assert!(allow(Instant::from_millis(message * 50), "10.0.0.1"));
-            }
-        });
-    }
-
-    #[test]
-    fn a_source_is_an_ipv4_address_or_an_ipv6_slash_64() {
-        with_buckets(1, |allow| {
-            let now = Instant::from_secs(1);
-            let mut exhaust = |source: &str| while allow(now, source) {};
-            exhaust("10.0.0.1");
-            exhaust("fd00:1:2:3::1");
-            exhaust("::1");
-            assert!(!allow(now, "10.0.0.1"));
-            assert!(!allow(now, "::ffff:10.0.0.1"), "the same, from a socket of both families");
-            assert!(allow(now, "10.0.0.2"));
-            assert!(allow(now, "::ffff:10.0.0.3"));
-            assert!(!allow(now, "fd00:1:2:3:ffff::"));
-            assert!(allow(now, "fd00:1:2:4::1"));
-        });
-    }
-
-    #[test]
-    fn a_full_bucket_refuses_new_sources_until_one_is_idle() {
-        with_buckets(1, |allow| {
-            let at = Instant::from_micros;
-            for source in 0..8 {
-                assert!(allow(at(1_000 * source), &std::format!("10.0.0.{source}")));
-            }
-            assert!(!allow(at(7_000), "10.0.0.8"));
-            assert!(allow(at(7_000), "10.0.0.7"), "those inside go on");
-            assert!(!allow(at(49_999), "10.0.0.8"));
-            assert!(allow(at(50_000), "10.0.0.8"), "10.0.0.0 is idle");
-            assert!(!allow(at(50_000), "10.0.0.0"));
-        });
-    }
-
-    #[test]
-    fn no_entries_at_all_refuse() {
-        with_buckets(0, |allow| assert!(!allow(Instant::ZERO, "10.0.0.1")));
-    }
-
-    #[cfg(feature = "alloc")]
-    #[test]
-    fn a_growing_table_grows_once() {
-        let mut limiter = RateLimiter::new(Table::growing(|| Entry::IDLE));
-        let mut allow = |source: u32| {
-            limiter.allow(Instant::ZERO, &mut Fixed(7), IpAddr::from(source.to_be_bytes()))
-        };
-        let allowed = (0..100_000).filter(|source| allow(*source)).count();
-        assert_eq!(allowed, GROWN as usize, "every entry is used, and no more are made");
-    }
-
-    #[test]
-    fn sources_spread_over_the_buckets_by_the_key() {
-        let bucket_of = |key: u8| {
-            let mut entries = [[Entry::IDLE; 8]; 5];
-            let mut limiter = RateLimiter::new(Table::Borrowed(entries.as_flattened_mut()));
-            let mut used = [0; 5];
-            let buckets: vec::Vec<u32> =
-                (0..1000).map(|source| limiter.bucket(&mut Fixed(key), source) / 8).collect();
-            for bucket in &buckets {
-                used[*bucket as usize] += 1;
-            }
-            assert!(used.iter().all(|used| (150..250).contains(used)), "{used:?}");
-            buckets
-        };
-        assert_ne!(bucket_of(1), bucket_of(2));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
-
-        /// Six sources always have a place each, so the limiter is six token buckets.
-        #[test]
-        fn token_buckets_agree(
-            buckets in 1..4_usize,
-            messages in prop::collection::vec(
-                (0..6_u8, prop_oneof![3 => 0..3_000_u64, 1 => 0..300_000_u64]),
-                1..300,
-            ),
-        ) {
-            with_buckets(buckets, |allow| {
-                let mut tokens: HashMap<u8, (u64, u64)> = HashMap::new();
-                let mut now = 0;
-                for (source, wait) in messages {
-                    now += wait;
-                    let (left, since) = tokens.get(&source).copied().unwrap_or((250_000, now));
-                    let left = (left + now - since).min(250_000);
-                    let expected = left >= 50_000;
-                    tokens.insert(source, (if expected { left - 50_000 } else { left }, now));
-                    let source = std::format!("10.0.0.{source}");
-                    assert_eq!(allow(Instant::from_micros(now), &source), expected);
-                }
-            });
-        }
-    }
-}
+mod tests;

@@ -59,8 +59,8 @@ refusals! {
     NoRoute = "no peer has this destination among its allowed IPs",
     /// A handshake message was made for another public key than ours, or damaged.
     Mac1Mismatch = "mac1 does not match: the sender has another public key for us",
-    /// Under load, a source with a valid cookie sent more than its share.
-    SourceLimit = "under load, and this source sent too many handshake messages",
+    /// Under load, a source with a valid cookie sent more than its share, or there is none left.
+    SourceLimit = "under load, and this source's share of handshakes is used up",
     /// A Diffie-Hellman result was zero: a public key of low order.
     ZeroSharedSecret = "a public key of low order",
     /// The sender's static key could not be decrypted.

@@ -12,7 +12,7 @@ use crate::handshake::StaticKeys;
 use crate::index;
 use crate::keys::{PrivateKey, PublicKey};
 use crate::peer::Peer;
-use crate::ratelimiter::{Entry, RateLimiter};
+use crate::ratelimiter::{Block, RateLimiter};
 use crate::schedule::Place;
 use crate::secret::Secret;
 
@@ -37,7 +37,7 @@ pub struct Storage<const PEERS: usize, const ROUTES: usize> {
     nodes: [[Node; 2]; ROUTES],
     routes: [Routes; PEERS],
     schedule: [Place; PEERS],
-    sources: [[Entry; 8]; PEERS],
+    sources: [Block; PEERS],
 }
 
 impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
@@ -52,7 +52,7 @@ impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
             nodes: [[Node::EMPTY; 2]; ROUTES],
             routes: [Routes::NONE; PEERS],
             schedule: [Place::VACANT; PEERS],
-            sources: [[Entry::IDLE; 8]; PEERS],
+            sources: [Block::BLANK; PEERS],
         }
     }
 
@@ -65,7 +65,7 @@ impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
         self.nodes.as_flattened_mut().fill(Node::EMPTY);
         self.routes.fill(Routes::NONE);
         self.schedule.fill(Place::VACANT);
-        self.sources.as_flattened_mut().fill(Entry::IDLE);
+        self.sources.fill(Block::BLANK);
         Memory {
             identity: Own::Borrowed(&mut self.identity),
             peers: Table::Borrowed(&mut self.peers),
@@ -76,7 +76,7 @@ impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
                 Table::Borrowed(&mut self.routes),
             ),
             schedule: Table::Borrowed(&mut self.schedule),
-            limiter: RateLimiter::new(Table::Borrowed(self.sources.as_flattened_mut())),
+            limiter: RateLimiter::new(Table::Borrowed(&mut self.sources)),
         }
     }
 }
@@ -108,7 +108,7 @@ impl Memory<'static> {
                 Table::growing(|| Routes::NONE),
             ),
             schedule: Table::growing(|| Place::VACANT),
-            limiter: RateLimiter::new(Table::growing(|| Entry::IDLE)),
+            limiter: RateLimiter::new(Table::growing(|| Block::BLANK)),
         }
     }
 }

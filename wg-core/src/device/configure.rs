@@ -230,9 +230,16 @@ impl Device<'_> {
         self.mtu = mtu;
     }
 
-    /// How many handshake messages with a valid mac1 are worth answering in a second. More of
-    /// them are answered by cookies, which cost no X25519. At first 5 on a 32-bit processor
-    /// and 500 on others.
+    /// How many handshake messages are worked on in a second: the bound on what strangers can
+    /// make the device compute, however many they are.
+    ///
+    /// A message of a stranger costs one X25519 operation, a handshake with a peer four. When
+    /// more messages with a valid mac1 come, they are answered by cookies, which cost none, and
+    /// of those who return with a cookie as many are served as the budget says: a quarter is for
+    /// answers to this device's own handshakes and for the addresses of peers that have or had a
+    /// session, the rest is shared between sources. At first 5 without an operating system and
+    /// on ESP-IDF, where that is what an ESP32 can afford, and 500 elsewhere. Below 3, load
+    /// begins sooner, but 3 messages a second are still worked on.
     pub fn set_handshake_budget(&mut self, per_second: u16) {
         self.load.budget = per_second;
     }

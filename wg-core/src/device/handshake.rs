@@ -16,6 +16,7 @@ use crate::event::News;
 use crate::handshake::{self, Ephemeral, Responder, TransportKeys};
 use crate::keypair::{Keypair, Left, Session};
 use crate::message::{CookieReply, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
+use crate::ratelimiter::Work;
 use crate::refusal::Refusal;
 use crate::tai64n::{ClockUnavailable, Tai64n, Tai64nClock};
 use crate::time::Instant;
@@ -36,6 +37,7 @@ impl Device<'_> {
         buf: &mut [u8; INITIATION_LEN],
     ) -> Option<Built> {
         self.jitter.stir(rng);
+        self.limiter.seed(rng);
         let peer = self.peers.get_mut(slot)?;
 
         let obstacle = if !self.up {
@@ -134,6 +136,7 @@ impl Device<'_> {
         rng: &mut dyn CryptoRng,
         source: SocketAddr,
         sender: u32,
+        work: Work,
         body: &[u8],
         macs: &Macs,
     ) -> Result<Option<CookieReply>, Refusal> {
@@ -146,7 +149,9 @@ impl Device<'_> {
         if !Checker::mac1_is_valid(&self.identity.macs, body, macs) {
             return Err(self.refuse(None, Refusal::Mac1Mismatch));
         }
-        if !self.load.count(now) {
+        let turns = self.limiter.turns();
+        let under_load = self.load.count(now);
+        if !under_load && (work == Work::Nothing || self.load.take_unproven(now, turns)) {
             return Ok(None);
         }
         let identity = &mut *self.identity;
@@ -154,7 +159,7 @@ impl Device<'_> {
             let reply = identity.checker.reply(now, rng, &identity.macs, source, sender, macs);
             return Ok(Some(reply));
         }
-        if !self.limiter.allow(now, rng, source.ip()) {
+        if !self.limiter.allow(now, rng, &mut self.load, source.ip(), work) {
             return Err(self.refuse(None, Refusal::SourceLimit));
         }
         Ok(None)
@@ -174,7 +179,8 @@ impl Device<'_> {
         let message: &Initiation = zerocopy::transmute_ref!(&*buf);
         let (body, macs) = (&message.body, &message.macs);
         let sender = body.sender.get();
-        let admitted = self.admit(now, rng, from.remote, sender, body.as_bytes(), macs)?;
+        let work = Work::Initiation;
+        let admitted = self.admit(now, rng, from.remote, sender, work, body.as_bytes(), macs)?;
         if let Some(reply) = admitted {
             return Ok(cookie_reply(from, &reply, buf));
         }
@@ -216,6 +222,7 @@ impl Device<'_> {
         buf: &'b mut [u8; INITIATION_LEN],
     ) -> Result<Received<'b>, Refusal> {
         self.jitter.stir(rng);
+        self.limiter.seed(rng);
         let ephemeral = Ephemeral::generate(rng);
         // The slot of the keypair is not known yet; the index is inherited below.
         let local = self.receivers.claim(rng, slot, Receiver::Handshake);
@@ -237,7 +244,7 @@ impl Device<'_> {
         };
 
         // Nothing can fail any more: commit.
-        self.move_endpoint(slot, from);
+        self.move_endpoint(now, slot, from);
         let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownPeer) };
         peer.greatest_timestamp = Some(timestamp);
         peer.last_initiation_accepted = Some(now);
@@ -276,13 +283,18 @@ impl Device<'_> {
         let message: &Response = zerocopy::transmute_ref!(&*buf);
         let (body, macs) = (&message.body, &message.macs);
         let sender = body.sender.get();
-        let admitted = self.admit(now, rng, from.remote, sender, body.as_bytes(), macs)?;
+        let local = body.receiver.get();
+        let ours = match self.receivers.find(local) {
+            Some((slot, Receiver::Handshake)) => Some(slot),
+            _ => None,
+        };
+        let work = if ours.is_some() { Work::Answer } else { Work::Nothing };
+        let admitted = self.admit(now, rng, from.remote, sender, work, body.as_bytes(), macs)?;
         if let Some(reply) = admitted {
             return Ok(cookie_reply(from, &reply, buf));
         }
 
-        let local = body.receiver.get();
-        let Some((slot, Receiver::Handshake)) = self.receivers.find(local) else {
+        let Some(slot) = ours else {
             return Err(self.refuse(None, Refusal::UnknownIndex));
         };
         let mut keys = TransportKeys::BLANK;
@@ -297,7 +309,7 @@ impl Device<'_> {
         }
 
         let remote = body.sender.get();
-        self.move_endpoint(slot, from);
+        self.move_endpoint(now, slot, from);
         let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownIndex) };
         peer.initiator.wipe();
         peer.handshake = None;
@@ -349,6 +361,7 @@ impl Device<'_> {
         peer.wants.initiation = false;
         self.reschedule(slot);
         self.announce(slot, News::SESSION_UP);
+        self.learn_address(now, slot);
     }
 
     /// Forgets the initiation that is unanswered, if there is one: no response will match.
@@ -361,10 +374,19 @@ impl Device<'_> {
     }
 
     /// An authenticated packet says where the peer is now.
-    pub(super) fn move_endpoint(&mut self, slot: u32, from: Source) {
+    pub(super) fn move_endpoint(&mut self, now: Instant, slot: u32, from: Source) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
         if peer.whereabouts.set(from.into()) {
             self.announce(slot, News::ENDPOINT_MOVED);
+            self.learn_address(now, slot);
+        }
+    }
+
+    /// The address of a peer that has or had a session is served first under load.
+    fn learn_address(&mut self, now: Instant, slot: u32) {
+        let peer = self.peers.get(slot).filter(|peer| peer.last_handshake.is_some());
+        if let Some(endpoint) = peer.and_then(|peer| peer.whereabouts.get()) {
+            self.limiter.learn(now, endpoint.remote.ip());
         }
     }
 

@@ -216,7 +216,7 @@ impl Device<'_> {
         };
 
         // Authentic and new: from here on the packet changes things.
-        self.move_endpoint(slot, from);
+        self.move_endpoint(now, slot, from);
         if let Some(left) = confirmed {
             self.release(left);
             self.session_up(now, slot);
