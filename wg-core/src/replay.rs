@@ -2,35 +2,46 @@
 
 use crate::constants::REJECT_AFTER_MESSAGES;
 
-/// How far a counter may lag behind the greatest accepted one: up to 1023, this many in all.
-const WINDOW: u64 = 1024;
+/// How many counters, up to the greatest accepted one, a session tells apart from those that are
+/// too old: 1024, and 8192 on hosts where devices grow.
+///
+/// A fast link through a host with several queues reorders more than a board's ever will, and
+/// memory is no matter there. The Linux kernel and wireguard-go have 8128.
+pub const REPLAY_WINDOW: u64 =
+    if cfg!(all(feature = "alloc", not(any(target_os = "none", target_os = "espidf")))) {
+        8192
+    } else {
+        1024
+    };
+
+const WORDS: usize = REPLAY_WINDOW as usize / 32;
 
 /// Why a counter is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stale {
     /// It was accepted before.
     Seen,
-    /// It is 1024 or more behind the greatest accepted one, so nobody remembers.
+    /// It is behind the window, so nobody remembers.
     TooOld,
     /// It is [`REJECT_AFTER_MESSAGES`] or more: the key is used up.
     PastLimit,
 }
 
-/// Which of the last 1024 counters were accepted, in 136 bytes.
+/// Which of the last [`REPLAY_WINDOW`] counters were accepted: 1024 take 136 bytes.
 ///
-/// The bits form a ring, bit `counter % 1024` of it, so that sliding the window forward only
+/// The bits form a ring, bit `counter % REPLAY_WINDOW` of it, so that sliding the window forward only
 /// clears the bits it slides over. RFC 6479 clears whole words and so gives up one of them;
 /// here exact bits are cleared and the window has its full width.
 pub(crate) struct Window {
     /// The greatest accepted counter, and 0 before the first.
     greatest: u64,
-    seen: [u32; 32],
+    seen: [u32; WORDS],
 }
 
 impl Window {
     /// A window that accepted nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { greatest: 0, seen: [0; 32] }
+        Self { greatest: 0, seen: [0; WORDS] }
     }
 
     /// Whether `accept` would take this counter now. For an early look at packets that are not
@@ -42,7 +53,7 @@ impl Window {
         if counter > self.greatest {
             return Ok(());
         }
-        if self.greatest.saturating_sub(counter) >= WINDOW {
+        if self.greatest.saturating_sub(counter) >= REPLAY_WINDOW {
             return Err(Stale::TooOld);
         }
         if self.seen[word(counter)] & bits(counter, counter) != 0 {
@@ -51,7 +62,7 @@ impl Window {
         Ok(())
     }
 
-    /// Takes the counter of an authenticated packet, once. Bounded by the 32 words of the
+    /// Takes the counter of an authenticated packet, once. Bounded by the words of the
     /// window; in order, it touches one.
     pub(crate) fn accept(&mut self, counter: u64) -> Result<(), Stale> {
         self.check(counter)?;
@@ -66,8 +77,8 @@ impl Window {
     /// Clears the bits of the counters after `greatest` up to `last`, which stood for counters
     /// one window ago.
     fn forget(&mut self, last: u64) {
-        if last.saturating_sub(self.greatest) >= WINDOW {
-            self.seen = [0; 32];
+        if last.saturating_sub(self.greatest) >= REPLAY_WINDOW {
+            self.seen = [0; WORDS];
             return;
         }
         let mut first = self.greatest.saturating_add(1);
@@ -79,9 +90,9 @@ impl Window {
     }
 }
 
-/// The word of the ring that a counter's bit is in: below 32.
+/// The word of the ring that a counter's bit is in: below `WORDS`, a power of two.
 fn word(counter: u64) -> usize {
-    (counter >> 5) as usize & 31
+    (counter >> 5) as usize & (WORDS - 1)
 }
 
 /// The bits, within their word, of the counters from `first` to `last`, both of one word.
@@ -98,6 +109,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     const LIMIT: u64 = REJECT_AFTER_MESSAGES;
+    const WINDOW: u64 = REPLAY_WINDOW;
 
     #[test]
     fn counters_are_accepted_once_and_inside_the_window() {
@@ -172,7 +184,8 @@ mod tests {
     #[test]
     fn a_jump_of_any_width_forgets_exactly_what_it_slides_over() {
         for start in [0, 5, 31, 32, 1000] {
-            for jump in 1..2 * WINDOW {
+            // Every jump of a small window, and as many of a large one.
+            for jump in (1..2 * WINDOW).step_by(WORDS * WORDS / 1024) {
                 let mut window = Window::new();
                 for counter in start..start + WINDOW {
                     window.accept(counter).unwrap();
@@ -217,7 +230,7 @@ mod tests {
             let mut accepted = BTreeSet::new();
             let mut around = base;
             for step in steps {
-                let counter = (around + step).saturating_sub(20);
+                let counter = around.saturating_add(step).saturating_sub(20);
                 let greatest = accepted.last().copied().unwrap_or(0);
                 let expected = counter < LIMIT
                     && !accepted.contains(&counter)
