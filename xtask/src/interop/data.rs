@@ -14,6 +14,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("data.ipv4_inside", "IPv4 packets pass both ways", ipv4_inside),
     Case::new("data.ipv6_inside", "IPv6 packets pass both ways", ipv6_inside),
     Case::new(
+        "data.congestion_marks_cost_no_packet",
+        "a path that marks all datagrams loses none, though the packets inside carry no mark",
+        congestion_marks_cost_no_packet,
+    ),
+    Case::new(
         "data.every_ping_size",
         "echoes of every size up to the MTU come back whole, IPv4 and IPv6",
         every_ping_size,
@@ -49,6 +54,16 @@ fn ipv6_inside(scene: &mut Scene) -> Result<()> {
     scene.set_up(&Tunnel::fresh())?;
     scene.ping(V6)?;
     scene.kernel_pings(V6)
+}
+
+fn congestion_marks_cost_no_packet(scene: &mut Scene) -> Result<()> {
+    scene.set_up(&Tunnel::fresh())?;
+    scene.wire.set_congested(true);
+    for family in [V4, V6, V4, V6] {
+        scene.ping(family)?;
+        scene.kernel_pings(family)?;
+    }
+    Ok(())
 }
 
 /// The whole range from our side; the ends of it from the kernel's, which also fragments a

@@ -6,7 +6,7 @@ use core::time::Duration;
 use anyhow::{Context, Result, ensure};
 use wg_core::Refusal;
 
-use super::scene::{KERNEL_ELSEWHERE, KernelStatus, OURS_ELSEWHERE, V4};
+use super::scene::{KERNEL_ELSEWHERE, KERNEL_INNER, KernelStatus, OURS_ELSEWHERE, V4};
 use super::{Case, Scene, Tunnel};
 use crate::lan::Datagram;
 use crate::peer::Underlay;
@@ -32,8 +32,14 @@ pub(super) const CASES: &[Case] = &[
         "the kernel's initiation again, also from another address, changes nothing here",
         the_kernels_initiation_to_us,
     ),
+    Case::new(
+        "replay.a_response_held_back",
+        "the kernel's response to an older call of ours changes nothing once the kernel has called",
+        a_response_held_back,
+    ),
 ];
 
+const RESPONSE: u8 = 2;
 const INITIATION: u8 = 1;
 const DATA: u8 = 4;
 
@@ -66,6 +72,27 @@ fn the_kernels_data_to_us(scene: &mut Scene) -> Result<()> {
 fn the_kernels_initiation_to_us(scene: &mut Scene) -> Result<()> {
     let recorded = record(scene, &Tunnel::called_by_kernel(), INITIATION, is_kernels)?;
     hear_again(scene, &recorded, Refusal::StaleTimestamp)
+}
+
+fn a_response_held_back(scene: &mut Scene) -> Result<()> {
+    scene.wire.record();
+    let tunnel = Tunnel { kernel_knows_our_endpoint: true, ..Tunnel::fresh() };
+    scene.set_up(&tunnel)?;
+    scene.wire.set_lost_type(Some(RESPONSE));
+    scene.peer().inner.ping(KERNEL_INNER[V4], 1, 56)?;
+    let mut held = None;
+    scene.until("the kernel's response", Duration::from_secs(5), |scene| {
+        let response =
+            |sent: &&Datagram| is_kernels(sent) && sent.payload.first() == Some(&RESPONSE);
+        held = scene.wire.recorded().iter().find(response).cloned();
+        Ok(held.is_some())
+    })?;
+    let held = held.context("a response")?;
+    // The kernel reboots, so that no limit keeps it from calling at once.
+    scene.set_up_kernel(&tunnel)?;
+    scene.wire.set_lost_type(None);
+    scene.kernel_pings(V4)?;
+    hear_again(scene, &held, Refusal::UnknownIndex)
 }
 
 /// The last datagram of this type and direction while both sides ping.

@@ -193,6 +193,8 @@ impl Scene {
     pub(crate) fn set_up_ours(&mut self, tunnel: &Tunnel, clock: FileClock) -> Result<()> {
         self.wire.set_hosts(&[OUR_OUTER, OURS_ELSEWHERE].concat());
         self.wire.set_faults(Default::default());
+        self.wire.set_congested(false);
+        self.wire.set_lost_type(None);
         // What was on its way to the peer before is none of the new one's.
         while self.wire.receive()?.is_some() {}
         let inner = Inner::new(&OUR_INNER, MTU);

@@ -23,6 +23,9 @@ use crate::peer::Underlay;
 const OUR_MAC: EthernetAddress = EthernetAddress([0x52, 0x54, 0x00, 0x00, 0x00, 0x02]);
 const THEIR_MAC: EthernetAddress = EthernetAddress(GUEST_MAC);
 
+/// In the two low bits of the traffic class.
+const CONGESTION_EXPERIENCED: u8 = 3;
+
 /// A UDP datagram with its addresses and the IP header's traffic class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Datagram {
@@ -49,6 +52,10 @@ pub(crate) struct Wire {
     cable: Cable,
     hosts: Vec<IpAddr>,
     faults: Faults,
+    /// Every datagram is marked: congestion experienced.
+    congested: bool,
+    /// The message type that never arrives.
+    lost_type: Option<u8>,
     chance: fastrand::Rng,
     /// To the guest, each with the time at which it is due.
     outgoing: VecDeque<(Instant, Vec<u8>)>,
@@ -64,6 +71,8 @@ impl Wire {
             cable,
             hosts: Vec::new(),
             faults: Faults::default(),
+            congested: false,
+            lost_type: None,
             chance: fastrand::Rng::with_seed(1),
             outgoing: VecDeque::new(),
             incoming: VecDeque::new(),
@@ -80,6 +89,16 @@ impl Wire {
     /// Sets what happens to datagrams from now on.
     pub(crate) fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
+    }
+
+    /// Marks every datagram from now on as one that met congestion, or none.
+    pub(crate) fn set_congested(&mut self, congested: bool) {
+        self.congested = congested;
+    }
+
+    /// Loses every datagram of this message type from now on, or none.
+    pub(crate) fn set_lost_type(&mut self, message_type: Option<u8>) {
+        self.lost_type = message_type;
     }
 
     /// Begins a record of datagrams, in place of the one before.
@@ -123,7 +142,10 @@ impl Wire {
         self.incoming.push_back((Instant::now(), datagram.clone()));
     }
 
-    fn copies(&mut self) -> u32 {
+    fn copies(&mut self, datagram: &Datagram) -> u32 {
+        if self.lost_type.is_some_and(|lost| datagram.payload.first() == Some(&lost)) {
+            return 0;
+        }
         if self.chance.u32(..100) < self.faults.loss_percent {
             0
         } else if self.chance.u32(..100) < self.faults.duplicate_percent {
@@ -133,6 +155,11 @@ impl Wire {
         }
     }
 
+    fn marked(&self, datagram: &Datagram) -> Datagram {
+        let mark = if self.congested { CONGESTION_EXPERIENCED } else { 0 };
+        Datagram { traffic_class: datagram.traffic_class | mark, ..datagram.clone() }
+    }
+
     fn due(&mut self) -> Instant {
         Instant::now() + self.faults.delay.mul_f64(1.0 + self.chance.f64())
     }
@@ -140,9 +167,9 @@ impl Wire {
 
 impl Underlay for Wire {
     fn send(&mut self, datagram: &Datagram) -> Result<()> {
-        let frame = emit(datagram)?;
+        let frame = emit(&self.marked(datagram))?;
         self.note(datagram);
-        for _ in 0..self.copies() {
+        for _ in 0..self.copies(datagram) {
             let due = self.due();
             self.outgoing.push_back((due, frame.clone()));
         }
@@ -166,9 +193,9 @@ impl Underlay for Wire {
                 && self.hosts.contains(&datagram.to.ip())
             {
                 self.note(&datagram);
-                for _ in 0..self.copies() {
-                    let due = self.due();
-                    self.incoming.push_back((due, datagram.clone()));
+                for _ in 0..self.copies(&datagram) {
+                    let (due, marked) = (self.due(), self.marked(&datagram));
+                    self.incoming.push_back((due, marked));
                 }
             }
         }
