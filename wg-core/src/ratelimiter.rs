@@ -30,15 +30,19 @@ const GROWN: u32 = 128;
 /// The limiter's own unit of time: 2^20 microseconds, hardly more than a second.
 const UNIT_BITS: u32 = 20;
 
-/// Everybody's turn comes once in a round of so many units.
+/// Everybody's turn comes once in a round of so many units, 38 s.
 ///
-/// 64 sources have had theirs after 21 s, at 3 a second. Six seconds are left for one more that
-/// asks every 5.3 s, and a minute sees the end of two rounds: who was taken for another one in
-/// the first is not in the second.
-const ROUND: u32 = 26;
+/// 64 sources have had theirs after 21 s, at 3 a second, and whenever they take them, there are
+/// gaps enough for one more that asks every 5.3 s.
+const ROUND: u32 = 36;
 
 /// The turns of a second that one block remembers until the round ends.
 const TURNS_PER_BLOCK: u16 = 3;
+
+/// The length of a block's Bloom filter. Of sources that had no turn it takes one in 220 for one
+/// that had, when 64 had theirs.
+const WORDS: usize = 23;
+const BITS: u32 = 32 * WORDS as u32;
 
 /// A known address may use the reserved share once in so many units. A peer asks every 5 s.
 const KNOWN_REST: u16 = 4;
@@ -78,31 +82,24 @@ impl Sender {
 #[derive(Clone, Copy)]
 pub(crate) struct Block {
     /// Addresses of peers that have or had a session, the newest first; zero is none.
-    known: [u32; 4],
+    known: [u32; 3],
     /// When they last used the reserved share.
-    known_used: [u16; 4],
+    known_used: [u16; 3],
     /// The round that `served` is of.
     round: u16,
-    senders: [Sender; 3],
+    sender: Sender,
     /// A Bloom filter of those that had their turn in this round.
-    served: [u32; 16],
+    served: [u32; WORDS],
 }
 
 impl Block {
     pub(crate) const BLANK: Self = Self {
-        known: [0; 4],
-        known_used: [0; 4],
+        known: [0; 3],
+        known_used: [0; 3],
         round: 0,
-        senders: [Sender { source: 0, paid_until: 0 }; 3],
-        served: [0; 16],
+        sender: Sender { source: 0, paid_until: 0 },
+        served: [0; WORDS],
     };
-}
-
-/// The place of a sender.
-#[derive(Clone, Copy)]
-struct Place {
-    block: u32,
-    sender: usize,
 }
 
 /// An address as the limiter sees it.
@@ -160,7 +157,7 @@ impl<'a> RateLimiter<'a> {
         blocks.saturating_mul(TURNS_PER_BLOCK)
     }
 
-    /// A peer has a session, and is at this address. Looks at 4 entries.
+    /// A peer has a session, and is at this address. Looks at 3 entries.
     pub(crate) fn learn(&mut self, now: Instant, addr: IpAddr) {
         let Some(source) = self.source(addr.into()) else { return };
         let Some(block) = self.blocks.get_mut(source.home) else { return };
@@ -183,7 +180,7 @@ impl<'a> RateLimiter<'a> {
     }
 
     /// Counts a message, and says whether it is to be worked on. One that is not costs its
-    /// source nothing. Looks at 20 entries at most.
+    /// source nothing. Looks at 8 entries at most.
     pub(crate) fn allow(
         &mut self,
         now: Instant,
@@ -194,11 +191,11 @@ impl<'a> RateLimiter<'a> {
     ) -> bool {
         self.seed(rng);
         let Some(source) = self.source(addr.into()) else { return false };
-        let place = self.place(now, &source);
         let micros = now.as_micros() as u32;
-        let ahead = place.and_then(|place| self.sender(place)).map_or(0, |sender| {
-            if sender.source == source.name { sender.ahead(micros) } else { 0 }
-        });
+        let place = self.place(micros, &source);
+        let sender = place.and_then(|place| self.blocks.get(place)).map(|block| &block.sender);
+        let sender = sender.filter(|sender| sender.source == source.name);
+        let ahead = sender.map_or(0, |sender| sender.ahead(micros));
         if ahead > CREDIT {
             return false;
         }
@@ -208,9 +205,9 @@ impl<'a> RateLimiter<'a> {
             || self.is_known(now, load, &source)
             || self.has_its_turn(now, load, &source)
             || place.is_some() && load.take(now, Share::FirstCome, turns);
-        if allowed && let Some(sender) = place.and_then(|place| self.sender(place)) {
+        if allowed && let Some(block) = place.and_then(|place| self.blocks.get_mut(place)) {
             let paid_until = micros.wrapping_add(ahead).wrapping_add(COST);
-            *sender = Sender { source: source.name, paid_until };
+            block.sender = Sender { source: source.name, paid_until };
         }
         allowed
     }
@@ -232,23 +229,25 @@ impl<'a> RateLimiter<'a> {
     fn has_its_turn(&mut self, now: Instant, load: &mut Load, source: &Source) -> bool {
         let round = (units(now) / ROUND) as u16;
         let turns = self.turns();
-        let Some([home, bits, more, _]) = self.party(round, source) else { return false };
+        let Some([home, words @ ..]) = self.party(round, source) else { return false };
         let home = scale(home, self.blocks.len());
         let Some(block) = self.blocks.get_mut(home) else { return false };
         if block.round != round {
             block.round = round;
-            block.served = [0; 16];
+            block.served = [0; WORDS];
         }
-        let marks = [bits, bits >> 9, bits >> 18, more];
+        // Each word says two of six places.
+        let [a, b, c] = words;
+        let marks = [a, a << 16, b, b << 16, c, c << 16].map(|hash| scale(hash, BITS));
         let is_set = |mark: &u32| {
-            let word = block.served.get((mark >> 5 & 15) as usize);
+            let word = block.served.get((mark >> 5) as usize);
             word.is_none_or(|word| word >> (mark & 31) & 1 == 1)
         };
         if marks.iter().all(is_set) || !load.take(now, Share::InTurn, turns) {
             return false;
         }
         for mark in marks {
-            if let Some(word) = block.served.get_mut((mark >> 5 & 15) as usize) {
+            if let Some(word) = block.served.get_mut((mark >> 5) as usize) {
                 *word |= 1 << (mark & 31);
             }
         }
@@ -273,28 +272,22 @@ impl<'a> RateLimiter<'a> {
         }
     }
 
-    /// Where the sender is, or where it can be.
-    fn place(&self, now: Instant, source: &Source) -> Option<Place> {
-        let (now, blocks) = (now.as_micros() as u32, self.blocks.len());
+    /// The block where the sender is, or where it can be.
+    fn place(&self, now: u32, source: &Source) -> Option<u32> {
+        let blocks = self.blocks.len();
         let mut idle = None;
         for step in 0..NEAR.min(blocks) {
             let next = source.home.saturating_add(step);
-            let block = next.checked_sub(blocks).unwrap_or(next);
-            for (sender, it) in self.blocks.get(block)?.senders.iter().enumerate() {
-                let place = Place { block, sender };
-                if it.source == source.name {
-                    return Some(place);
-                }
-                if idle.is_none() && it.ahead(now) == 0 {
-                    idle = Some(place);
-                }
+            let place = next.checked_sub(blocks).unwrap_or(next);
+            let sender = &self.blocks.get(place)?.sender;
+            if sender.source == source.name {
+                return Some(place);
+            }
+            if idle.is_none() && sender.ahead(now) == 0 {
+                idle = Some(place);
             }
         }
         idle
-    }
-
-    fn sender(&mut self, place: Place) -> Option<&mut Sender> {
-        self.blocks.get_mut(place.block)?.senders.get_mut(place.sender)
     }
 
     fn source(&self, network: Network) -> Option<Source> {
