@@ -28,8 +28,8 @@
 //!
 //! Lines are `[Section]`, `Key = value` or empty; `#` begins a comment anywhere. Names of
 //! sections and keys are read in any case. There is an `[Interface]`, and any number of `[Peer]`s,
-//! each with a `PublicKey` of its own; several `[Interface]`s are read as one. Lines may end in
-//! CR LF, and the text may begin with a byte order mark.
+//! each with a `PublicKey`; several `[Interface]`s are read as one. Lines may end in CR LF, and the
+//! text may begin with a byte order mark.
 //!
 //! Files that `wg-quick` and `wg` take are taken here and mean the same, but for the last column.
 //! Of a key that is given twice, the last value counts; lists add up.
@@ -45,11 +45,15 @@
 //! | `Table` | anything, nothing | |
 //! | `SaveConfig` | `true`, `false` | nothing |
 //! | `PreUp`, `PostUp`, `PreDown`, `PostDown` | anything, nothing | |
-//! | `PublicKey` | 32 bytes in base64 | blanks inside; the key of an earlier peer |
+//! | `PublicKey` | 32 bytes in base64 | blanks inside |
 //! | `PresharedKey` | 32 bytes in base64 | blanks inside |
 //! | `AllowedIPs` | addresses between single commas | a sign before an address |
 //! | `Endpoint` | host and port | a service's name, port 0; IPv6 without brackets |
 //! | `PersistentKeepalive` | `off`, 0 to 65535 | |
+//!
+//! Two `[Peer]`s with one `PublicKey` come one after the other, and who sets up both has what the
+//! later one says. (`wg` keeps a `PresharedKey` and a `PersistentKeepalive` that only the earlier
+//! one has.)
 //!
 //! Taken here alone: a byte order mark, blanks in the brackets of a section, an empty
 //! `AllowedIPs`, any `SaveConfig` but an empty one. Refused here alone: a text without an
@@ -94,8 +98,7 @@ pub struct Config<'t> {
 impl<'t> Config<'t> {
     /// Checks the whole text and says what is wrong first.
     ///
-    /// The work grows with the length of the text times the number of peers, since every key is
-    /// compared with those before it.
+    /// Reads each line once.
     ///
     /// # Errors
     /// The first mistake, with its line and column.
@@ -167,7 +170,7 @@ impl<'t> Config<'t> {
             .map(|pair| (pair.spelling, pair.value))
     }
 
-    /// The peers, in order.
+    /// The peers, in order: one for each `[Peer]`, also where two have one key.
     pub fn peers(&self) -> Peers<'t> {
         Peers { lines: self.lines.clone() }
     }
@@ -271,5 +274,60 @@ impl<'t> Peer<'t> {
 impl fmt::Debug for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer").field("public_key", &self.public_key).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::String;
+
+    use super::*;
+
+    /// A text with so many peers, and how many lines it has.
+    fn text(peers: u32) -> (String, usize) {
+        let mut text = String::from("[Interface]\nAddress = 10.0.0.1/8\nMTU = 1420\n");
+        for peer in 0..peers {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&peer.to_be_bytes());
+            let key = PublicKey::from_bytes(key);
+            text += &std::format!("[Peer]\nPublicKey = {key}\nAllowedIPs = ::{peer:x}\n");
+        }
+        let lines = text.lines().count();
+        (text, lines)
+    }
+
+    #[test]
+    fn every_line_is_read_once_whatever_the_number_of_peers() {
+        for peers in [0, 1, 100, 400] {
+            let (text, lines) = text(peers);
+            let (_, read) = lines::counted(|| Config::parse(&text).unwrap());
+            assert_eq!(read, lines, "{peers} peers");
+        }
+    }
+
+    #[test]
+    fn what_is_read_of_all_peers_grows_with_their_number_and_no_faster() {
+        let read_of = |peers| {
+            let (text, _) = text(peers);
+            // The worst place for the end of the interface.
+            let text = text + "[Interface]\nListenPort = 1\n";
+            let config = Config::parse(&text).unwrap();
+            let ((), read) = lines::counted(|| {
+                write_nowhere(&config);
+                let addresses: usize = config.peers().map(|peer| peer.allowed_ips().count()).sum();
+                assert_eq!(addresses, peers as usize);
+            });
+            read
+        };
+        let (some, more) = (read_of(200), read_of(400));
+        assert!(more <= 2 * some, "{some} lines of 200 peers, {more} of 400");
+    }
+
+    fn write_nowhere(config: &Config<'_>) {
+        let mut text = String::new();
+        config.write_with_secrets(&mut text).unwrap();
+        assert!(text.contains("ListenPort = 1"));
     }
 }

@@ -26,6 +26,8 @@ pub struct PeerId {
 /// The slot of a peer, taken or vacant.
 pub(crate) struct Peer {
     pub(crate) occupied: bool,
+    /// It is among those that stay, while others are removed.
+    pub(crate) stays: bool,
     /// Counts the peers that had this slot.
     pub(crate) generation: u32,
     /// The next vacant slot after this one, when vacant.
@@ -80,6 +82,7 @@ impl Wants {
 impl Peer {
     pub(crate) const VACANT: Self = Self {
         occupied: false,
+        stays: false,
         generation: 0,
         next_vacant: None,
         remote: Remote {

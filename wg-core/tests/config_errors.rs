@@ -76,14 +76,10 @@ fn keys_in_the_wrong_place() {
 }
 
 #[test]
-fn a_peer_without_a_key_and_one_that_is_there_already() {
+fn a_peer_without_a_key() {
     let public = "the [Peer] has no PublicKey, expected one";
     in_interface("[Peer]\n # PublicKey = nothing", 1, public);
     in_peer("[Peer] # at the end", 1, public);
-    let peer = "the [Peer] is repeated, expected each PublicKey once";
-    broken(&format!("{INTERFACE}{PEER}{PEER}"), 6, 13, peer);
-    let other = PEER.replace("xTIB", "yTIB");
-    broken(&format!("{INTERFACE}{other}{PEER}{other}"), 8, 13, peer);
 }
 
 #[test]

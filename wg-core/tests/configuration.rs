@@ -142,6 +142,26 @@ fn a_peer_is_added_once() {
 }
 
 #[test]
+fn peers_that_are_not_among_those_that_stay_are_removed() {
+    let mut node = node(1, A_OUTER);
+    let ids = [2, 3, 4].map(|byte| node.meet(public(byte), &[], None));
+    let device = &mut node.device;
+    for _ in 0..2 {
+        device.retain_peers([public(9), public(4), public(2), public(4)]);
+        assert_eq!(device.peers().collect::<Vec<_>>(), [ids[0], ids[2]]);
+    }
+    assert_eq!(device.peer_after(ids[0]), Some(ids[2]));
+    assert_eq!(device.peer_after(ids[1]), Some(ids[2]));
+    assert_eq!(device.peer_after(ids[2]), None);
+    device.retain_peers([]);
+    assert_eq!(device.peers().count(), 0);
+    // Nobody stays for having stayed before.
+    let again = device.add_peer(&public(2)).unwrap();
+    device.retain_peers([public(3)]);
+    assert!(device.peer(Instant::ZERO, again).is_none());
+}
+
+#[test]
 fn a_removed_peer_leaves_nothing_that_answers() {
     let mut lone = Lone::new();
     let mut session = lone.called();

@@ -170,9 +170,7 @@ impl<'d> Shared<'d> {
     pub(crate) fn retire(&mut self) {
         self.stop(Instant::MAX);
         self.state = State::Gone;
-        while let Some(peer) = self.peer_after(None) {
-            self.device.remove_peer(peer);
-        }
+        self.device.retain_peers([]);
         self.device.set_private_key(Instant::MAX, None);
     }
 
@@ -388,7 +386,10 @@ impl<'d> Shared<'d> {
 
     /// Iterates over peers while the device changes: `after` may have been removed.
     pub(crate) fn peer_after(&self, after: Option<PeerId>) -> Option<PeerId> {
-        self.device.peers().find(|peer| Some(*peer) > after)
+        match after {
+            None => self.device.peers().next(),
+            Some(peer) => self.device.peer_after(peer),
+        }
     }
 
     /// Tells those who wait for the link when it changed.

@@ -134,6 +134,29 @@ fn a_configuration_without_a_key_keeps_the_tunnels_and_is_refused_where_there_is
 }
 
 #[test]
+fn of_a_peer_that_is_there_twice_the_later_counts() {
+    let network = Network::new();
+    let resources = Box::leak(Box::new(Resources::<2, 2, 1420, 4, 4>::new()));
+    let (_interface, handle, _runner) = wg_nal::new(
+        resources,
+        Socket::new(&network, 1),
+        Seeded(1),
+        Wall::default(),
+        Clock::new(&network),
+    );
+    let ((private, _), (_, peer)) = (keys(1), keys(2));
+    let text = format!(
+        "[Interface]\nPrivateKey = {private}\n[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.0.0.0/8
+Endpoint = 192.0.2.2:1\nPersistentKeepalive = 5\n[Peer]\nPublicKey = {peer}
+AllowedIPs = 10.1.0.0/16\nEndpoint = 192.0.2.2:2\nPersistentKeepalive = 6"
+    );
+    handle.begin_config(&text).unwrap();
+    let mut told = Vec::new();
+    handle.for_each_peer(|_, status| told.push((status.endpoint, status.persistent_keepalive)));
+    assert_eq!(told, [("192.0.2.2:2".parse().ok(), 6)]);
+}
+
+#[test]
 fn a_configuration_that_does_not_fit_changes_nothing() {
     let network = Network::new();
     let a = board(&network, 1);

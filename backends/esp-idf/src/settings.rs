@@ -2,6 +2,8 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use wg_core::config::{Config, HostPort, InterfaceAddress};
 use wg_core::{AllowedIp, PresharedKey, PrivateKey, PublicKey};
@@ -127,16 +129,29 @@ impl Settings {
     /// [`Error::Config`], with line and column, and [`Error::NoPrivateKey`].
     pub fn from_config(text: &str) -> Result<Self, Error> {
         let config = Config::parse(text).map_err(Error::Config)?;
-        let peers: Vec<_> = config
-            .peers()
-            .map(|peer| PeerSettings {
+        let mut peers: Vec<PeerSettings> = Vec::new();
+        let mut places = HashMap::new();
+        for peer in config.peers() {
+            let settings = PeerSettings {
                 public_key: peer.public_key(),
                 preshared_key: peer.preshared_key(),
                 endpoint: peer.endpoint().map(Host::from),
                 allowed_ips: peer.allowed_ips().collect(),
                 persistent_keepalive: peer.persistent_keepalive(),
-            })
-            .collect();
+            };
+            // Of a peer that is there twice, the later counts.
+            match places.entry(peer.public_key()) {
+                Entry::Vacant(place) => {
+                    place.insert(peers.len());
+                    peers.push(settings);
+                }
+                Entry::Occupied(place) => {
+                    let earlier = &mut peers[*place.get()];
+                    let endpoint = settings.endpoint.or(earlier.endpoint.take());
+                    *earlier = PeerSettings { endpoint, ..settings };
+                }
+            }
+        }
         let default_route =
             peers.iter().flat_map(|peer| &peer.allowed_ips).any(|prefix| prefix.cidr() == 0);
         Ok(Self {
@@ -219,6 +234,20 @@ mod tests {
         assert!(Settings::from_config(&file("::/0")).unwrap().default_route);
         let error = Settings::from_config("[Interface]\nAddress = x\n").unwrap_err();
         assert!(error.to_string().contains("line 2, column"), "{error}");
+    }
+
+    #[test]
+    fn of_a_peer_that_is_there_twice_the_later_counts() {
+        let peer = |rest: &str| format!("[Peer]\nPublicKey = {PEER}\n{rest}\n");
+        let text = format!(
+            "[Interface]\nPrivateKey = {KEY}\n{}{}",
+            peer("AllowedIPs = ::/0\nEndpoint = a:1"),
+            peer("AllowedIPs = 10.0.0.0/8")
+        );
+        let settings = Settings::from_config(&text).unwrap();
+        let [peer] = &settings.peers[..] else { panic!("{settings:?}") };
+        assert_eq!(peer.allowed_ips, ["10.0.0.0/8".parse().unwrap()]);
+        assert!(peer.endpoint.is_some() && !settings.default_route);
     }
 
     #[test]

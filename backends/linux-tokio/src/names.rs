@@ -1,6 +1,7 @@
 //! Endpoints that are names: looked up at the start, and again while a peer does not answer.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 
@@ -41,11 +42,14 @@ impl Names {
     /// The peers of `file` whose endpoint has to be looked up.
     pub fn of(file: &Config<'_>) -> Self {
         let unresolved = |endpoint: &HostPort<'_>| endpoint.socket_addr().is_none();
-        let entries = file.peers().filter_map(|peer| {
-            let endpoint = peer.endpoint().filter(unresolved)?;
+        // Of a peer that is there twice, the later endpoint counts.
+        let last: BTreeMap<_, _> =
+            file.peers().filter_map(|peer| Some((peer.public_key(), peer.endpoint()?))).collect();
+        let entries = last.into_iter().filter(|(_, endpoint)| unresolved(endpoint));
+        let entries = entries.map(|(peer, endpoint)| {
             // The resolver takes an address with the name of a scope without brackets.
             let endpoint = format!("{}:{}", endpoint.host(), endpoint.port());
-            Some(Name { peer: peer.public_key(), endpoint, turn: 0, is_told: false })
+            Name { peer, endpoint, turn: 0, is_told: false }
         });
         Self { entries: entries.collect() }
     }

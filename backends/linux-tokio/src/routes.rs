@@ -5,7 +5,7 @@ mod diversion;
 mod link;
 mod netlink;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
@@ -43,7 +43,9 @@ impl NetworkPlan {
     /// [`Error::Table`].
     pub fn of(file: &Config<'_>) -> Result<Self, Error> {
         let table = file.host_settings().find(|(key, _)| *key == "Table").map(|(_, value)| value);
-        let mut routes: BTreeSet<_> = file.peers().flat_map(|peer| peer.allowed_ips()).collect();
+        // Of a peer that is there twice, the later counts.
+        let last: BTreeMap<_, _> = file.peers().map(|peer| (peer.public_key(), peer)).collect();
+        let mut routes: BTreeSet<_> = last.values().flat_map(|peer| peer.allowed_ips()).collect();
         let has_default = routes.iter().any(|route| route.cidr() == 0);
         let mark = if file.fw_mark() == 0 { FIRST_TABLE } else { file.fw_mark() };
         let (table, default_route_mark) = match table {

@@ -120,6 +120,7 @@ fn what_wg_quick_and_wg_take_we_take_and_it_means_the_same() {
         "[Interface]\nAddress = 10.0.0.2/24\n[interface] # again\nMTU = 1280",
         &format!("{peer}AllowedIPs = ::/0 , 10.0.0.0/8\n[Interface]\nDNS = 1.1.1.1"),
         &format!("{peer}PublicKey = {KEY}\nEndpoint = 192.0.2.1:1\nEndpoint = [::1]:2"),
+        &format!("{peer}AllowedIPs = ::1\n{peer}AllowedIPs = ::2"),
         &format!("{peer}PersistentKeepalive = 5\nPersistentKeepalive = off\nPresharedKey = {KEY}"),
     ] {
         for key in ["", &key, &key.repeat(2)] {
@@ -173,7 +174,6 @@ fn what_wg_quick_or_wg_refuses_we_refuse_but_for_what_is_documented() {
     for theirs_alone in [
         peer.clone(),
         format!("[Interface]\nPrivateKey = {}\n", KEY.replace('+', "+ ")),
-        format!("[Interface]\n{peer}{peer}"),
         format!("[Interface]\n{peer}Endpoint = ::1:2\n"),
         "[Interface]\nListenPort = 65536\n".to_owned(),
         "[Interface]\nListenPort = domain\n".to_owned(),

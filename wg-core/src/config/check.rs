@@ -1,17 +1,14 @@
 //! The one reading of the whole text, after which every getter can rely on it.
 
-use super::Peers;
 use super::error::{Fault, ParseErrorKind};
 use super::lines::{Keyword, Line, Lines, Section};
 use super::value;
-use crate::keys::PublicKey;
 
 /// Reads the text to its end, and gives the lines from the first `[Interface]` to the end of the
 /// last one.
 pub(super) fn check(text: &str) -> Result<Lines<'_>, Fault<'_>> {
     let mut lines = Lines::new(text);
     let mut interface = InterfaceSpan::default();
-    let mut earlier_peers = 0;
     let mut section: Option<OpenSection<'_>> = None;
     loop {
         let before = lines.clone();
@@ -20,9 +17,8 @@ pub(super) fn check(text: &str) -> Result<Lines<'_>, Fault<'_>> {
             Line::Header(kind, header) => {
                 if let Some(closed) = section {
                     closed.close()?;
-                    match closed.kind {
-                        Section::Interface => interface.end = Some(before),
-                        Section::Peer => earlier_peers = usize::saturating_add(earlier_peers, 1),
+                    if closed.kind == Section::Interface {
+                        interface.end = Some(before);
                     }
                 }
                 if kind == Section::Interface {
@@ -32,15 +28,8 @@ pub(super) fn check(text: &str) -> Result<Lines<'_>, Fault<'_>> {
             }
             Line::Pair(pair) => {
                 value::check(&pair)?;
-                if pair.keyword == Keyword::PublicKey {
-                    if let Some(section) = &mut section {
-                        section.has_public_key = true;
-                    }
-                    let public_key: PublicKey = value::key(pair.value)?;
-                    let mut earlier = Peers { lines: Lines::new(text) }.take(earlier_peers);
-                    if earlier.any(|peer| peer.public_key == public_key) {
-                        return Err(Fault::new(pair.value, ParseErrorKind::RepeatedPeer));
-                    }
+                if let Some(section) = &mut section {
+                    section.has_public_key |= pair.keyword == Keyword::PublicKey;
                 }
             }
         }

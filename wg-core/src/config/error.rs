@@ -55,8 +55,6 @@ pub enum ParseErrorKind {
     NoInterface,
     /// The `[Peer]` has no `PublicKey`.
     NoPublicKey,
-    /// The `[Peer]` has the `PublicKey` of an earlier one.
-    RepeatedPeer,
     /// A character that nobody sees, such as a no-break space.
     Hidden(char),
     /// A value is in quotes.
@@ -131,7 +129,6 @@ impl fmt::Display for ParseErrorKind {
             Self::NoValue => "the key has no value, expected one after =",
             Self::NoInterface => "there is no [Interface], expected one",
             Self::NoPublicKey => "the [Peer] has no PublicKey, expected one",
-            Self::RepeatedPeer => "the [Peer] is repeated, expected each PublicKey once",
             Self::Hidden(found) => {
                 let (name, code) = (name_of(*found), u32::from(*found));
                 return write!(f, "here is {name} (U+{code:04X}), which cannot be seen: remove it");

@@ -162,6 +162,8 @@ impl<'t> Iterator for Lines<'t> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
+            #[cfg(test)]
+            READ.with(|read| read.set(read.get().saturating_add(1)));
             let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
             self.rest = rest;
             let line = line.split_once('#').map_or(line, |(before, _)| before).trim_ascii();
@@ -210,4 +212,21 @@ fn unknown_key(name: &str, section: Section) -> ParseErrorKind {
     } else {
         ParseErrorKind::UnknownKey(section)
     }
+}
+
+#[cfg(test)]
+extern crate std;
+
+#[cfg(test)]
+std::thread_local! {
+    /// The lines that this thread has read, of any text.
+    static READ: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
+/// What `work` gives, and how many lines it reads.
+#[cfg(test)]
+pub(super) fn counted<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = READ.get();
+    let done = work();
+    (done, READ.get().wrapping_sub(before))
 }

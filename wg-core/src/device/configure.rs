@@ -142,6 +142,24 @@ impl Device<'_> {
         }
     }
 
+    /// Removes all peers but those with these keys, as [`remove_peer`](Self::remove_peer) does.
+    /// Keys without a peer are ignored. O(peers + keys).
+    pub fn retain_peers(&mut self, keys: impl IntoIterator<Item = PublicKey>) {
+        for key in keys {
+            let slot = find_peer(&self.keys, &self.peers, &key);
+            if let Some(peer) = slot.and_then(|slot| self.peers.get_mut(slot)) {
+                peer.stays = true;
+            }
+        }
+        for slot in 0..self.fresh {
+            let id = self.id(slot);
+            let stays = self.peers.get_mut(slot).map(|peer| core::mem::take(&mut peer.stays));
+            if stays == Some(false) {
+                self.remove_peer(id);
+            }
+        }
+    }
+
     /// The peer with this public key. O(1).
     pub fn find_peer(&self, public: &PublicKey) -> Option<PeerId> {
         find_peer(&self.keys, &self.peers, public).map(|slot| self.id(slot))
@@ -149,7 +167,17 @@ impl Device<'_> {
 
     /// All peers, in no particular order.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
-        (0..self.fresh)
+        self.peers_from(0)
+    }
+
+    /// The first of [`peers`](Self::peers) that comes after this one, which may have been removed;
+    /// for those who change the device in between.
+    pub fn peer_after(&self, peer: PeerId) -> Option<PeerId> {
+        self.peers_from(peer.slot).find(|next| *next > peer)
+    }
+
+    fn peers_from(&self, slot: u32) -> impl Iterator<Item = PeerId> + '_ {
+        (slot..self.fresh)
             .filter(|slot| self.peers.get(*slot).is_some_and(|peer| peer.occupied))
             .map(|slot| self.id(slot))
     }

@@ -135,7 +135,7 @@ impl<T: Monotonic> Handle<'_, T> {
 
     /// The same from the text of a wg-quick file, which may stand in flash.
     ///
-    /// Its peers replace all there were. Without a `PrivateKey`, or with one that is all zero, the
+    /// Its peers replace all there were; of two with one key, the later counts. Without a `PrivateKey`, or with one that is all zero, the
     /// tunnel keeps the key that it has, such as one of an [`Identity`](crate::Identity). Endpoints by name are still to be resolved, each by a
     /// [`keep_resolved`](Self::keep_resolved) of its own; addresses, MTU and DNS servers are
     /// for the stack in the tunnel. The public key is logged.
@@ -197,15 +197,7 @@ fn make_room(
     if wanted.clone().count() > device.free_peers().saturating_add(device.peers().count()) {
         return Err(BeginError::Peer(AddPeerError::Full));
     }
-    let mut after = None;
-    while let Some(peer) = shared.peer_after(after) {
-        let mut wanted = wanted.clone();
-        if wanted.any(|key| shared.device.find_peer(&key) == Some(peer)) {
-            after = Some(peer);
-        } else {
-            shared.device.remove_peer(peer);
-        }
-    }
+    shared.device.retain_peers(wanted);
     Ok(())
 }
 
@@ -237,4 +229,41 @@ pub fn stack_config(addresses: impl IntoIterator<Item = InterfaceAddress>) -> em
         }
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::cell::Cell;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::resources::Resources;
+
+    /// Gives the keys that are read while room is made for as many peers as there are, all of
+    /// them there but one.
+    fn keys_read<const PEERS: usize>() -> usize {
+        fn read_with<'d, const PEERS: usize>(
+            resources: &'d mut Resources<'d, PEERS, 1, 68, 2, 2>,
+        ) -> usize {
+            let keys: Vec<_> =
+                (0..=PEERS).map(|number| PublicKey::from_bytes([number as u8; 32])).collect();
+            let mut shared = resources.parts().shared.borrow_mut();
+            for key in &keys[1..] {
+                shared.device.add_peer(key).unwrap();
+            }
+            let read = Cell::new(0);
+            let wanted = keys[..PEERS].iter().copied().inspect(|_| read.set(read.get() + 1));
+            make_room(&mut shared, wanted, 1).unwrap();
+            assert_eq!(shared.device.peers().count(), PEERS - 1);
+            read.get()
+        }
+        read_with(&mut Resources::<PEERS, 1, 68, 2, 2>::new())
+    }
+
+    #[test]
+    fn room_for_peers_is_made_by_reading_each_key_twice_at_most() {
+        assert_eq!((keys_read::<10>(), keys_read::<80>()), (20, 160));
+    }
 }
