@@ -1,5 +1,5 @@
 //! A hash table whose keys bring their own hash: receiver indices are random numbers, and
-//! public keys are as good as random in their first bytes.
+//! public keys are hashed under a key of the device.
 
 use crate::storage::{Row, Table};
 
@@ -38,6 +38,14 @@ pub(crate) struct Full;
 impl<'a> IndexTable<'a> {
     pub(crate) const fn new(slots: Table<'a, Slot>) -> Self {
         Self { slots, taken: 0 }
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&mut self) {
+        for at in 0..self.slots.len() {
+            self.set(at, None);
+        }
+        self.taken = 0;
     }
 
     /// The first value with this hash that `is_it`.
@@ -126,6 +134,8 @@ impl<'a> IndexTable<'a> {
     }
 
     fn entry(&self, at: u32) -> Option<Entry> {
+        #[cfg(test)]
+        PROBES.set(PROBES.get().wrapping_add(1));
         let slot = self.slots.get(at)?;
         Some(Entry { hash: slot.hash, value: slot.value?.number() })
     }
@@ -160,8 +170,16 @@ impl<'a> IndexTable<'a> {
 }
 
 #[cfg(test)]
+extern crate std;
+
+#[cfg(test)]
+std::thread_local! {
+    /// The slots that this thread has looked at, in all tables.
+    pub(crate) static PROBES: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
 mod tests {
-    extern crate std;
 
     use std::collections::HashMap;
     use std::vec::Vec;

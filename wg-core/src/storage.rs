@@ -8,6 +8,7 @@ pub(crate) use table::{Row, Table};
 
 use crate::allowed_ips::{AllowedIps, Node, Routes};
 use crate::cookie::{Checker, MacKeys};
+use crate::crypto;
 use crate::handshake::StaticKeys;
 use crate::index;
 use crate::keys::{PrivateKey, PublicKey};
@@ -142,18 +143,24 @@ impl<T> DerefMut for Own<'_, T> {
     }
 }
 
+const LABEL_TABLE: &[u8; 8] = b"table---";
+
 /// The device's own secrets, and what follows from its public key.
 pub(crate) struct Identity {
     is_set: bool,
     keys: StaticKeys,
+    /// Follows from the private key that was set last, so that nobody outside can choose public
+    /// keys for their places in the table of peers.
+    pub(crate) table_key: Secret<32>,
     pub(crate) macs: MacKeys,
     pub(crate) checker: Checker,
 }
 
 impl Identity {
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         is_set: false,
         keys: StaticKeys { private: Secret::ZERO, public: PublicKey::from_bytes([0; 32]) },
+        table_key: Secret::ZERO,
         macs: MacKeys::BLANK,
         checker: Checker::new(),
     };
@@ -170,10 +177,11 @@ impl Identity {
             self.keys.private.wipe();
             return was_set;
         };
-        if self.is_set && crate::crypto::equal(self.keys.private.as_bytes(), key.expose()) {
+        if self.is_set && crypto::equal(self.keys.private.as_bytes(), key.expose()) {
             return false;
         }
         *self.keys.private.as_mut() = *key.expose();
+        *self.table_key.as_mut() = crypto::hash(&[LABEL_TABLE, key.expose()]);
         self.keys.public = key.public_key();
         self.macs = MacKeys::new(&self.keys.public);
         self.is_set = true;
@@ -183,6 +191,7 @@ impl Identity {
     pub(crate) fn wipe(&mut self) {
         self.is_set = false;
         self.keys.private.wipe();
+        self.table_key.wipe();
         self.checker.wipe();
     }
 }

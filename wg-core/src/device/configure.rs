@@ -14,7 +14,7 @@ use crate::ip::AllowedIp;
 use crate::keys::{PresharedKey, PrivateKey, PublicKey};
 use crate::peer::{Peer, PeerId};
 use crate::refusal::Refusal;
-use crate::storage::{Row, Table};
+use crate::storage::{Identity, Row, Table};
 use crate::time::Instant;
 
 /// The inner MTU that leaves room for the headers of an IPv6 underlay of 1500 bytes.
@@ -65,12 +65,28 @@ impl Device<'_> {
         if !self.identity.set(key) {
             return;
         }
+        if key.is_some() {
+            self.rehash();
+        }
         let ourselves = self.public_key().and_then(|public| self.find_peer(&public));
         if let Some(ourselves) = ourselves {
             self.remove_peer(ourselves);
         }
         for slot in 0..self.fresh {
             self.renew_identity(now, slot);
+        }
+    }
+
+    /// Puts every peer where the new key of the table wants it.
+    fn rehash(&mut self) {
+        self.keys.clear();
+        for slot in 0..self.fresh {
+            if let Some(peer) = self.peers.get(slot).filter(|peer| peer.occupied) {
+                let hash = hash_of(&self.identity, &peer.remote.public);
+                // They were all in it before.
+                let inserted = self.keys.insert(hash, slot);
+                debug_assert!(inserted.is_ok());
+            }
         }
     }
 
@@ -112,7 +128,7 @@ impl Device<'_> {
         if !self.schedule.add(slot) {
             return Err(AddPeerError::Full);
         }
-        if self.keys.insert(hash_of(public), slot).is_err() {
+        if self.keys.insert(hash_of(&self.identity, public), slot).is_err() {
             self.schedule.remove(slot);
             return Err(AddPeerError::Full);
         }
@@ -131,7 +147,7 @@ impl Device<'_> {
     pub fn remove_peer(&mut self, peer: PeerId) {
         let Some(public) = self.peer_mut(peer).map(|peer| peer.remote.public) else { return };
         let slot = peer.slot;
-        self.keys.remove(hash_of(&public), slot);
+        self.keys.remove(hash_of(&self.identity, &public), slot);
         self.routes.remove_peer(slot);
         self.wipe_keys(slot);
         self.schedule.remove(slot);
@@ -146,7 +162,7 @@ impl Device<'_> {
     /// Keys without a peer are ignored. O(peers + keys).
     pub fn retain_peers(&mut self, keys: impl IntoIterator<Item = PublicKey>) {
         for key in keys {
-            let slot = find_peer(&self.keys, &self.peers, &key);
+            let slot = find_peer(&self.identity, &self.keys, &self.peers, &key);
             if let Some(peer) = slot.and_then(|slot| self.peers.get_mut(slot)) {
                 peer.stays = true;
             }
@@ -162,7 +178,7 @@ impl Device<'_> {
 
     /// The peer with this public key. O(1).
     pub fn find_peer(&self, public: &PublicKey) -> Option<PeerId> {
-        find_peer(&self.keys, &self.peers, public).map(|slot| self.id(slot))
+        find_peer(&self.identity, &self.keys, &self.peers, public).map(|slot| self.id(slot))
     }
 
     /// All peers, in no particular order.
@@ -305,18 +321,20 @@ impl Device<'_> {
 
 /// The slot of the peer with this public key.
 pub(super) fn find_peer(
+    identity: &Identity,
     keys: &IndexTable<'_>,
     peers: &Table<'_, Peer>,
     public: &PublicKey,
 ) -> Option<u32> {
-    keys.find(hash_of(public), |slot| {
+    keys.find(hash_of(identity, public), |slot| {
         peers.get(slot).is_some_and(|peer| peer.remote.public == *public)
     })
 }
 
-/// A public key is as good as random, so its first bytes are its hash.
-fn hash_of(public: &PublicKey) -> u32 {
-    let [a, b, c, d, ..] = *public.as_bytes();
+/// Keyed, since whoever chooses public keys could give them the same first bytes. One MAC is
+/// little beside the curve operations of a handshake, and its code is there already.
+pub(super) fn hash_of(identity: &Identity, public: &PublicKey) -> u32 {
+    let [a, b, c, d, ..] = crypto::mac(identity.table_key.as_bytes(), &[public.as_bytes()]);
     u32::from_le_bytes([a, b, c, d])
 }
 

@@ -190,7 +190,7 @@ impl Device<'_> {
             return Err(self.refuse(None, Refusal::NoPrivateKey));
         };
         let consumed = handshake::consume_initiation(keys, body, |public| {
-            found = find_peer(&self.keys, &self.peers, public);
+            found = find_peer(&self.identity, &self.keys, &self.peers, public);
             found.and_then(|slot| self.peers.get(slot)).map(|peer| &peer.remote)
         });
         let checked = consumed.and_then(|responder| {

@@ -10,7 +10,7 @@ use chacha20::rand_core::SeedableRng;
 use super::*;
 use crate::constants::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
 use crate::endpoint::Source;
-use crate::keys::PrivateKey;
+use crate::keys::{PrivateKey, PublicKey};
 use crate::tai64n::Increasing;
 
 /// Two devices with a session that the first one initiated.
@@ -116,4 +116,57 @@ fn the_last_counter_is_sent_and_received_and_the_next_asks_for_a_session() {
     session.send(0).unwrap();
     assert!(matches!(session.send(0), Err(SendError::NoSession(_))));
     assert!(session.initiation(0).is_some());
+}
+
+/// 4,000 public keys with the same first 28 bytes.
+#[cfg(feature = "alloc")]
+fn alike() -> impl Iterator<Item = PublicKey> {
+    (0..4_000_u32).map(|number| {
+        let mut bytes = [7; 32];
+        bytes[28..].copy_from_slice(&number.to_be_bytes());
+        PublicKey::from_bytes(bytes)
+    })
+}
+
+#[cfg(feature = "alloc")]
+fn probes_of<T>(work: impl FnOnce() -> T) -> (T, u32) {
+    let before = crate::index::PROBES.get();
+    let done = work();
+    (done, crate::index::PROBES.get() - before)
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn public_keys_that_share_their_first_bytes_are_found_in_a_few_probes() {
+    let mut device = Device::growing();
+    let key = |byte| PrivateKey::from_bytes([byte; 32]);
+    device.set_private_key(Instant::ZERO, key(1).as_ref());
+    let ((), probes) = probes_of(|| alike().for_each(|key| assert!(device.add_peer(&key).is_ok())));
+    assert!(probes < 20 * 4_000, "{probes} probes to add them, and to grow");
+    // A new private key moves them all; without one, they stay where they are.
+    for private in [key(1), key(2), None, key(3)] {
+        let ((), moved) = probes_of(|| device.set_private_key(Instant::ZERO, private.as_ref()));
+        assert!(moved < 4 * 4_000, "{moved} probes to move them");
+        let (found, probes) =
+            probes_of(|| alike().filter_map(|key| device.find_peer(&key)).count());
+        assert_eq!(found, 4_000);
+        assert!(probes < 4 * 4_000, "{probes} probes to find them");
+    }
+    let ((), probes) = probes_of(|| device.retain_peers([]));
+    assert_eq!(device.peers().count(), 0);
+    assert!(probes < 20 * 4_000, "{probes} probes to remove them");
+}
+
+#[test]
+fn where_a_public_key_stands_in_the_table_follows_from_the_private_key() {
+    let place = |byte| {
+        let mut identity = Box::new(Identity::NONE);
+        assert!(identity.set(PrivateKey::from_bytes([byte; 32]).as_ref()));
+        let before = configure::hash_of(&identity, &PublicKey::from_bytes([7; 32]));
+        identity.set(None);
+        assert_eq!(configure::hash_of(&identity, &PublicKey::from_bytes([7; 32])), before);
+        before
+    };
+    assert_eq!(place(1), place(1));
+    assert_ne!(place(1), place(2));
 }
