@@ -34,7 +34,8 @@ pub enum Record {
 /// - a `save` that answered `Ok` is there after a power cut at any later moment;
 /// - a power cut, an error or a dropped future in the middle of a `save` leaves the old value
 ///   or the new one, never a third;
-/// - the length that is loaded is the length that was saved, or else there is an error.
+/// - what is loaded is what was saved, in length and content, or else there is an error, or an
+///   older value where the memory keeps it.
 ///
 /// Two tunnels on one board need two stores.
 pub trait Store {
@@ -45,7 +46,7 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// The memory cannot be read, or holds a record of another length.
+    /// The memory cannot be read, or the record is damaged or of another length.
     async fn load(&mut self, record: Record, value: &mut [u8]) -> Result<bool, Self::Error>;
 
     /// Writes a record over the one before.

@@ -147,7 +147,7 @@ impl Settings {
                 }
                 Entry::Occupied(place) => {
                     let earlier = &mut peers[*place.get()];
-                    let endpoint = settings.endpoint.or(earlier.endpoint.take());
+                    let endpoint = settings.endpoint.or_else(|| earlier.endpoint.take());
                     *earlier = PeerSettings { endpoint, ..settings };
                 }
             }

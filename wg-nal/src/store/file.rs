@@ -13,7 +13,9 @@ use super::{Record, Store};
 /// A [`Store`] in a directory, a file for each record.
 ///
 /// A record is written to a file beside, synced, and renamed over the old one; then the
-/// directory is synced. On Unix only the owner may read it. The calls block for as long as the
+/// directory is synced. A file is the record and a checksum, so that no damaged one is used;
+/// records that stand without a checksum, from before there was one, are read as they are and
+/// get it when they are saved next. On Unix only the owner may read it. The calls block for as long as the
 /// disk takes.
 #[derive(Clone, Debug)]
 pub struct FileStore {
@@ -43,10 +45,20 @@ impl FileStore {
             Err(error) => return Err(of(error)),
         };
         let found = file.metadata().map_err(of)?.len();
-        if u64::try_from(value.len()) != Ok(found) {
-            return Err(FileError::Length { path, found });
-        }
+        let is_checked = match found.checked_sub(value.len() as u64) {
+            Some(0) => false,
+            Some(CHECKSUM) => true,
+            _ => return Err(FileError::Length { path, found }),
+        };
         file.read_exact(value).map_err(of)?;
+        if is_checked {
+            let mut sum = [0; CHECKSUM as usize];
+            file.read_exact(&mut sum).map_err(of)?;
+            if sum != checksum(record, value) {
+                value.fill(0);
+                return Err(FileError::Damaged { path });
+            }
+        }
         Ok(true)
     }
 
@@ -68,13 +80,32 @@ impl FileStore {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&beside).map_err(of(&beside))?;
-        file.write_all(value).and_then(|()| file.sync_all()).map_err(of(&beside))?;
+        file.write_all(value)
+            .and_then(|()| file.write_all(&checksum(record, value)))
+            .and_then(|()| file.sync_all())
+            .map_err(of(&beside))?;
         fs::rename(&beside, &path).map_err(of(&path))?;
         // Without this a power cut may undo the rename. Elsewhere a directory cannot be opened.
         #[cfg(unix)]
         File::open(&self.directory).and_then(|it| it.sync_all()).map_err(of(&self.directory))?;
         Ok(())
     }
+}
+
+/// Bytes of the checksum.
+const CHECKSUM: u64 = 4;
+
+/// CRC-32 (ISO-HDLC) of the record's number and bytes: it notices every change of up to 32 bits in
+/// a row, and any three bits that are wrong.
+fn checksum(record: Record, value: &[u8]) -> [u8; CHECKSUM as usize] {
+    let mut crc = u32::MAX;
+    for byte in core::iter::once(&(record as u8)).chain(value) {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 };
+        }
+    }
+    (!crc).to_le_bytes()
 }
 
 impl Store for FileStore {
@@ -107,6 +138,11 @@ pub enum FileError {
         /// Its bytes.
         found: u64,
     },
+    /// The record is not what was saved.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl fmt::Display for FileError {
@@ -115,6 +151,10 @@ impl fmt::Display for FileError {
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Length { path, found } => f.write_str(&format!(
                 "{} has {found} bytes, so it is damaged or another program's: move it away",
+                path.display()
+            )),
+            Self::Damaged { path } => f.write_str(&format!(
+                "the checksum in {} is wrong, so it is damaged: move it away",
                 path.display()
             )),
         }
@@ -189,6 +229,51 @@ mod tests {
         ));
         let error = block_on(store.save(Record::PrivateKey, &[0; 32])).unwrap_err();
         assert!(error.to_string().contains("private-key"), "{error}");
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let scratch = Scratch::new("flipped");
+        let mut store = FileStore::new(&scratch.0);
+        for (record, name, len) in [
+            (Record::Timestamp, "timestamp", 12),
+            (Record::PrivateKey, "private-key", 32),
+            (Record::PublicKey, "public-key", 32),
+        ] {
+            let saved: std::vec::Vec<u8> = (0..len).map(|byte| byte * 7).collect();
+            block_on(store.save(record, &saved)).unwrap();
+            let path = scratch.0.join(name);
+            let file = fs::read(&path).unwrap();
+            for bit in 0..file.len() * 8 {
+                let mut flipped = file.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&path, &flipped).unwrap();
+                let mut value = std::vec![1; saved.len()];
+                let error = block_on(store.load(record, &mut value)).unwrap_err();
+                let said = error.to_string();
+                assert!(said.contains(name) && said.ends_with("damaged: move it away"), "{said}");
+                assert!(value.iter().all(|byte| *byte == 0));
+            }
+            // Nor is it another record.
+            fs::write(&path, &file).unwrap();
+            assert!(block_on(store.load(record, &mut std::vec![0; saved.len()])).unwrap());
+        }
+        fs::rename(scratch.0.join("public-key"), scratch.0.join("private-key")).unwrap();
+        let exchanged = block_on(store.load(Record::PrivateKey, &mut [0; 32]));
+        assert!(matches!(exchanged, Err(FileError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_record_from_before_there_were_checksums_is_read_and_gets_one() {
+        let scratch = Scratch::new("before");
+        fs::create_dir_all(&scratch.0).unwrap();
+        fs::write(scratch.0.join("timestamp"), [5; 12]).unwrap();
+        let mut store = FileStore::new(&scratch.0);
+        let mut value = [0; 12];
+        assert!(block_on(store.load(Record::Timestamp, &mut value)).unwrap());
+        assert_eq!(value, [5; 12]);
+        block_on(store.save(Record::Timestamp, &value)).unwrap();
+        assert_eq!(fs::read(scratch.0.join("timestamp")).unwrap().len(), 16);
     }
 
     #[cfg(unix)]
