@@ -301,6 +301,25 @@ fn a_session_outlives_its_flash() {
 }
 
 #[test]
+fn a_text_in_utf_16_is_to_be_written_again_as_utf_8() {
+    let said = |text: &[u8]| {
+        let mut bytes = text.iter().copied().chain(core::iter::repeat(0xff));
+        let mut flash = Ram::new(|| bytes.next().unwrap());
+        let [range, _] = split(PARTITION).unwrap();
+        read_text(&mut flash, range, &mut [0; TEXT_LEN]).map(str::len).map_err(|e| e.to_string())
+    };
+    let wrong = "byte 0 of the configuration is no text: write it again, as UTF-8".to_owned();
+    for text in ["[Interface]\n", "\u{feff}[Interface]\n"] {
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let wide: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+            assert_eq!(said(&wide), Err(wrong.clone()));
+        }
+    }
+    assert_eq!(said(b"[Interface]\n"), Ok(12));
+    assert!(said(&[]).unwrap_err().starts_with("no configuration"));
+}
+
+#[test]
 fn a_flash_full_of_anything_is_no_text_and_no_key_and_no_panic() {
     let mut random = Seeded(1);
     let mut refused = 0;
