@@ -1,9 +1,11 @@
 //! Bad days of a machine, each with the result that the README states. Where a default route is
 //! in play, a capture sees that nothing leaves in the clear.
 
+use core::time::Duration;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Instant;
 
 use crate::leaks::{Capture, INNER, internet, reaches, routing};
 use crate::{Configs, Program, cable, isolated, output, sh, until};
@@ -89,6 +91,48 @@ fn a_name_server_that_is_late_is_waited_for() {
         assert!(said.contains("cannot find the address of vpn.example:51820: "), "{said}");
         assert_eq!(routing(), before);
     });
+}
+
+/// Sends every `interval` seconds to a peer by name whose address changes after a while.
+fn follows_a_name_that_moved(interval: &str) {
+    internet();
+    NameServer::is_asked();
+    let configs = Configs::new("vpn.example:51820", "10.9.0.0/24", "");
+    let mut b = Program::start("b", &configs.b, &[]);
+    b.says("is up");
+    let before = NameServer::start("192.0.2.99");
+    let mut a = Program::start("a", &configs.a, &[]);
+    a.says("is up");
+    let mut traffic = Command::new("ip")
+        .args(["netns", "exec", "a", "ping", "-q", "-i", interval, "10.9.0.2"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(12));
+    drop(before);
+    let _after = NameServer::start("192.0.2.2");
+    let moved = Instant::now();
+    until("ip netns exec a ping -c 1 -W 1 10.9.0.2");
+    assert!(moved.elapsed() < Duration::from_secs(20), "{:?}", moved.elapsed());
+    let _ = traffic.kill();
+    let _ = traffic.wait();
+    a.stop("TERM");
+    b.stop("TERM");
+}
+
+#[test]
+fn a_name_that_moved_is_followed_within_20_seconds_with_a_packet_a_second() {
+    isolated(
+        "days::a_name_that_moved_is_followed_within_20_seconds_with_a_packet_a_second",
+        || follows_a_name_that_moved("1"),
+    );
+}
+
+#[test]
+fn a_name_that_moved_is_followed_within_20_seconds_with_a_hundred_packets_a_second() {
+    isolated(
+        "days::a_name_that_moved_is_followed_within_20_seconds_with_a_hundred_packets_a_second",
+        || follows_a_name_that_moved("0.01"),
+    );
 }
 
 #[test]
