@@ -481,7 +481,7 @@ impl Engine {
 }
 
 /// Whether a peer's name is to be asked for: nobody answers where it is.
-fn is_in_need(device: &Device<'_>, now: Instant, peer: PeerId) -> bool {
+pub(crate) fn is_in_need(device: &Device<'_>, now: Instant, peer: PeerId) -> bool {
     device.peer(now, peer).is_some_and(|peer| {
         peer.endpoint.is_none() || peer.connection == Connection::Blocked(Refusal::Unanswered)
     })

@@ -145,6 +145,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use chacha20::rand_core::SeedableRng;
+
     use super::*;
 
     #[test]
@@ -198,5 +200,70 @@ mod tests {
         }
         let hour = Instant::from_secs(3600);
         assert!(now >= hour && now < hour.saturating_add(INTERVAL * 2), "{now:?}");
+    }
+
+    /// Seconds from the move of a name to the first initiation to where it is, with a packet
+    /// each `gap`.
+    fn seconds_to_follow(gap: Option<Duration>) -> u64 {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        static HAS_MOVED: AtomicBool = AtomicBool::new(false);
+        const BEFORE: &str = "192.0.2.1:51820";
+        const AFTER: &str = "198.51.100.7:51820";
+        HAS_MOVED.store(false, Ordering::SeqCst);
+        let resolve = |_: &Host| {
+            let at = if HAS_MOVED.load(Ordering::SeqCst) { AFTER } else { BEFORE };
+            Ok(vec![at.parse().unwrap()])
+        };
+        let mut rng = chacha20::ChaCha20Rng::from_seed([7; 32]);
+        let mut device = wg_core::Device::growing();
+        device.set_private_key(Instant::ZERO, Some(&wg_core::PrivateKey::generate(&mut rng)));
+        let theirs = wg_core::PrivateKey::generate(&mut rng).public_key();
+        let peer = device.add_peer(&theirs).unwrap();
+        device.add_allowed_ip(peer, "0.0.0.0/0".parse().unwrap()).unwrap();
+        device.set_endpoint(Instant::ZERO, peer, BEFORE.parse().unwrap());
+        device.set_persistent_keepalive(Instant::ZERO, peer, 1);
+        let mut clock = wg_core::Increasing::new(|| Some(Duration::from_secs(1)), None);
+
+        let mut names = Names::new(resolve);
+        names.add(peer, Host { name: "moves".into(), port: 51820 });
+        let outbound = Arc::new(Outbound::new(1420).unwrap());
+        let mut packet = [0; 16 + 32 + 16];
+        packet[16..36].copy_from_slice(b"\x45\0\0\x14\0\0\0\0\x40\x01\0\0\x0a\0\0\x01\x0a\0\0\x02");
+        let (mut now, mut next, moved) = (Instant::ZERO, Instant::ZERO, Instant::from_secs(600));
+        let mut built = [0; wg_core::INITIATION_LEN];
+        loop {
+            HAS_MOVED.store(now >= moved, Ordering::SeqCst);
+            if let Some(gap) = gap.filter(|_| now >= next) {
+                next = now.saturating_add(gap);
+                assert!(device.seal(now, &mut packet, 20).is_err(), "nobody answers");
+            }
+            while device.poll_timeout().is_some_and(|(at, _)| at <= now) {
+                device.handle_timeout(now);
+            }
+            while let Some(sent) = device.poll_transmit(now, &mut clock, &mut rng, &mut built) {
+                if sent.to.remote == AFTER.parse().unwrap() {
+                    return now.saturating_since(moved).as_secs();
+                }
+            }
+            let need = |peer| crate::engine::is_in_need(&device, now, peer);
+            let answer = names.poll(now, &outbound, need);
+            if let Some(Answer::Try(peer, at)) = answer {
+                device.set_endpoint(now, peer, at);
+            }
+            if names.is_asking {
+                // No time passes while the other thread answers.
+                thread::yield_now();
+            } else {
+                now = now.saturating_add(Duration::from_millis(10));
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_moved_is_followed_within_20_seconds_in_any_traffic() {
+        for gap in [None, Some(3_300), Some(1_000), Some(100), Some(10)] {
+            let seconds = seconds_to_follow(gap.map(Duration::from_millis));
+            assert!(seconds < 20, "{seconds} s with a packet every {gap:?} ms");
+        }
     }
 }
