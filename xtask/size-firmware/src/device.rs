@@ -82,6 +82,8 @@ fn call_settings(device: &mut Device<'static>) -> Option<PeerId> {
     let peer = call2(Device::add_peer, device, &public).ok()?;
     call2(Device::remove_peer, device, call2(Device::find_peer, device, &public)?);
     drain(call1(Device::peers, device));
+    black_box(call2(Device::peer_after, device, peer));
+    call2(Device::retain_peers, device, [public]);
     let preshared = call1(PresharedKey::generate, &mut Unknown);
     black_box(call1(PresharedKey::is_none, &preshared));
     black_box(call1(PresharedKey::expose, &preshared));
