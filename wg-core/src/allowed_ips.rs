@@ -79,7 +79,7 @@ impl<'a> AllowedIps<'a> {
 
     /// The owner of the longest prefix that `addr` is in. At most one node for each bit.
     pub(crate) fn lookup(&self, addr: IpAddr) -> Option<u32> {
-        let addr = Prefix::of(addr);
+        let addr = &Prefix::of(addr);
         let mut best = None;
         let mut at = self.occupant(addr, Place::Root);
         while let Some(node) = self.node(at)
@@ -93,7 +93,7 @@ impl<'a> AllowedIps<'a> {
 
     /// Gives a prefix to a peer, and tells from whom it was taken.
     pub(crate) fn insert(&mut self, net: AllowedIp, peer: u32) -> Result<Option<u32>, Full> {
-        let prefix = Prefix::from(net);
+        let prefix = &Prefix::from(net);
         let owner = Row::new(peer).ok_or(Full)?;
         while self.routes.get(peer).is_none() {
             if !self.routes.grow() {
@@ -103,8 +103,8 @@ impl<'a> AllowedIps<'a> {
 
         let Trail { place, .. } = self.descend(prefix);
         let below = self.occupant(prefix, place);
-        let leaf = Node { prefix, ..Node::EMPTY };
-        let at = match self.node(below).map(|node| node.prefix) {
+        let leaf = Node { prefix: *prefix, ..Node::EMPTY };
+        let at = match self.node(below).map(|node| &node.prefix) {
             None => {
                 let at = self.take(leaf).ok_or(Full)?;
                 self.point(prefix, place, Some(at));
@@ -121,14 +121,16 @@ impl<'a> AllowedIps<'a> {
                 return Ok(before.map(Row::number));
             }
             Some(found) if prefix.contains(found) => {
-                let at = self.take(leaf.above(found, below)).ok_or(Full)?;
+                let leaf = leaf.above(found, below);
+                let at = self.take(leaf).ok_or(Full)?;
                 self.point(prefix, place, Some(at));
                 at
             }
             Some(found) => {
-                let at = self.take(leaf).ok_or(Full)?;
                 let fork = Node { prefix: prefix.shared_with(found), ..Node::EMPTY };
-                let fork = fork.above(found, below).above(prefix, Some(at));
+                let fork = fork.above(found, below);
+                let at = self.take(leaf).ok_or(Full)?;
+                let fork = fork.above(prefix, Some(at));
                 let Some(fork) = self.take(fork) else {
                     self.release(at);
                     return Err(Full);
@@ -143,16 +145,17 @@ impl<'a> AllowedIps<'a> {
 
     /// Takes a prefix from a peer; false when it was not the peer's.
     pub(crate) fn remove(&mut self, net: AllowedIp, peer: u32) -> bool {
-        let prefix = Prefix::from(net);
+        let prefix = &Prefix::from(net);
         let trail = self.descend(prefix);
         let Some(at) = self.occupant(prefix, trail.place) else { return false };
-        let Some(&node) = self.node(Some(at)) else { return false };
-        if node.prefix != prefix || node.peer.is_none() || node.peer != Row::new(peer) {
+        let Some(node) = self.node(Some(at)) else { return false };
+        if node.prefix != *prefix || node.peer.is_none() || node.peer != Row::new(peer) {
             return false;
         }
 
+        let children = node.children;
         self.unlink(at);
-        match node.children {
+        match children {
             // It becomes a fork.
             [Some(_), Some(_)] => return true,
             [only, None] | [None, only] => self.point(prefix, trail.place, only),
@@ -160,8 +163,8 @@ impl<'a> AllowedIps<'a> {
         self.release(at);
         // A fork that lost a child parts nothing any more.
         if let Some((fork, place)) = trail.above
-            && let Some(Node { children: [only, None] | [None, only], peer: None, .. }) =
-                self.node(Some(fork)).copied()
+            && let Some(&Node { children: [only, None] | [None, only], peer: None, .. }) =
+                self.node(Some(fork))
         {
             self.point(prefix, place, only);
             self.release(fork);
@@ -201,14 +204,14 @@ impl<'a> AllowedIps<'a> {
     }
 
     /// Follows the nodes that contain `prefix` and are shorter.
-    fn descend(&self, prefix: Prefix) -> Trail {
+    fn descend(&self, prefix: &Prefix) -> Trail {
         let mut trail = Trail { place: Place::Root, above: None };
         while let Some(at) = self.occupant(prefix, trail.place)
             && let Some(node) = self.node(Some(at))
-            && node.prefix != prefix
+            && node.prefix != *prefix
             && node.prefix.contains(prefix)
         {
-            let place = Place::Child(at, prefix.branch_after(node.prefix));
+            let place = Place::Child(at, prefix.branch_after(&node.prefix));
             trail = Trail { place, above: Some((at, trail.place)) };
         }
         trail
@@ -219,7 +222,7 @@ impl<'a> AllowedIps<'a> {
     }
 
     /// What is at a place of the trie of `family`.
-    fn occupant(&self, family: Prefix, place: Place) -> Option<Row> {
+    fn occupant(&self, family: &Prefix, place: Place) -> Option<Row> {
         match place {
             Place::Root if family.is_v6() => self.root_v6,
             Place::Root => self.root_v4,
@@ -227,7 +230,7 @@ impl<'a> AllowedIps<'a> {
         }
     }
 
-    fn point(&mut self, family: Prefix, place: Place, to: Option<Row>) {
+    fn point(&mut self, family: &Prefix, place: Place, to: Option<Row>) {
         match place {
             Place::Root if family.is_v6() => self.root_v6 = to,
             Place::Root => self.root_v4 = to,
@@ -308,13 +311,13 @@ impl<'a> AllowedIps<'a> {
 
 impl Node {
     /// Where an address or prefix that this node contains goes on.
-    fn child(&self, inner: Prefix) -> Option<Row> {
-        *self.children.get(inner.branch_after(self.prefix))?
+    fn child(&self, inner: &Prefix) -> Option<Row> {
+        *self.children.get(inner.branch_after(&self.prefix))?
     }
 
     /// The node with a child, whose prefix is `inner`.
-    fn above(mut self, inner: Prefix, child: Option<Row>) -> Self {
-        if let Some(place) = self.children.get_mut(inner.branch_after(self.prefix)) {
+    fn above(mut self, inner: &Prefix, child: Option<Row>) -> Self {
+        if let Some(place) = self.children.get_mut(inner.branch_after(&self.prefix)) {
             *place = child;
         }
         self

@@ -29,17 +29,32 @@ impl Prefix {
         }
     }
 
-    pub(super) fn is_v6(self) -> bool {
+    pub(super) const fn is_v6(&self) -> bool {
         self.v6
     }
 
     /// Whether `other`, of the same family, begins with this prefix.
-    pub(super) fn contains(self, other: Self) -> bool {
-        self.length <= other.length && self.shared_bits(other) >= self.length
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        if self.length > other.length {
+            return false;
+        }
+        let mut left = u32::from(self.length);
+        for (ours, theirs) in self.words.iter().zip(&other.words) {
+            // All but the bits after the prefix have to agree.
+            let ignored = u32::MAX.checked_shr(left).unwrap_or(0);
+            if (ours ^ theirs) & !ignored != 0 {
+                return false;
+            }
+            left = left.saturating_sub(32);
+            if left == 0 {
+                break;
+            }
+        }
+        true
     }
 
     /// The longest prefix that contains both, where neither contains the other.
-    pub(super) fn shared_with(self, other: Self) -> Self {
+    pub(super) fn shared_with(&self, other: &Self) -> Self {
         let length = self.shared_bits(other);
         let mut words = self.words;
         let mut left = u32::from(length);
@@ -51,12 +66,12 @@ impl Prefix {
     }
 
     /// The first bit after `outer`, which contains this prefix; 0 when both are the same.
-    pub(super) fn branch_after(self, outer: Self) -> usize {
+    pub(super) fn branch_after(&self, outer: &Self) -> usize {
         let word = self.words.get(usize::from(outer.length / 32)).copied().unwrap_or(0);
         (word >> (31 - outer.length % 32) & 1) as usize
     }
 
-    pub(super) fn to_allowed_ip(self) -> Option<AllowedIp> {
+    pub(super) fn to_allowed_ip(&self) -> Option<AllowedIp> {
         let [a, b, c, d] = self.words;
         let addr = if self.v6 {
             let high = u64::from(a) << 32 | u64::from(b);
@@ -69,7 +84,7 @@ impl Prefix {
     }
 
     /// How many leading bits of the two are the same, zeros after the prefixes included.
-    fn shared_bits(self, other: Self) -> u8 {
+    fn shared_bits(&self, other: &Self) -> u8 {
         let mut shared = 0_u8;
         for (ours, theirs) in self.words.iter().zip(&other.words) {
             let same = (ours ^ theirs).leading_zeros();
