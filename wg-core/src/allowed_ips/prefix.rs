@@ -71,7 +71,7 @@ impl Prefix {
         (word >> (31 - outer.length % 32) & 1) as usize
     }
 
-    pub(super) fn to_allowed_ip(&self) -> Option<AllowedIp> {
+    pub(super) fn to_allowed_ip(self) -> Option<AllowedIp> {
         let [a, b, c, d] = self.words;
         let addr = if self.v6 {
             let high = u64::from(a) << 32 | u64::from(b);

@@ -65,7 +65,7 @@ impl AllowedIps<'_> {
         while let Some((at, outer)) = todo.pop() {
             let node = self.nodes.get(at.number()).unwrap();
             if let Some(outer) = outer {
-                assert!(outer != node.prefix && outer.contains(node.prefix));
+                assert!(outer != node.prefix && outer.contains(&node.prefix));
             }
             let children = node.children.iter().flatten();
             assert!(node.peer.is_some() || children.clone().count() == 2);
