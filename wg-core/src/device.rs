@@ -107,7 +107,7 @@ impl<'a> Device<'a> {
         Self::from_memory(Memory::growing())
     }
 
-    fn from_memory(memory: Memory<'a>) -> Self {
+    pub(crate) fn from_memory(memory: Memory<'a>) -> Self {
         Self {
             identity: memory.identity,
             peers: memory.peers,

@@ -137,7 +137,7 @@ pub use message::{
 pub use peer::PeerId;
 pub use refusal::{Refusal, Refusals};
 pub use replay::REPLAY_WINDOW;
-pub use storage::Storage;
+pub use storage::{Arena, Storage};
 pub use tai64n::{ClockUnavailable, Increasing, Tai64n, Tai64nClock};
 pub use time::Instant;
 pub use timers::Reason;

@@ -23,6 +23,19 @@ pub struct PeerId {
     pub(crate) generation: u32,
 }
 
+impl PeerId {
+    /// The name as a number, to carry it through a program that is not in Rust. Never `u64::MAX`,
+    /// which no device has a peer for.
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// The name that was this number. Any other number is a name that no peer has, or another's.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
 /// The slot of a peer, taken or vacant.
 pub(crate) struct Peer {
     pub(crate) occupied: bool,

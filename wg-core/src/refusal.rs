@@ -33,7 +33,8 @@ macro_rules! refusals {
                 (self as usize).wrapping_sub(1)
             }
 
-            const fn sentence(self) -> &'static str {
+            /// What `Display` prints.
+            pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$name => $sentence),+ }
             }
         }

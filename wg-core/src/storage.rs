@@ -1,9 +1,11 @@
 //! The memory of a device, which belongs to the caller.
 
+mod arena;
 mod table;
 
 use core::ops::{Deref, DerefMut};
 
+pub use arena::Arena;
 pub(crate) use table::{Row, Table};
 
 use crate::allowed_ips::{AllowedIps, Node, Routes};

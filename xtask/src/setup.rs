@@ -31,7 +31,7 @@ pub(crate) enum Need {
     RustComponents,
     /// A broker and a browser for the tests of the examples.
     ExamplePrograms,
-    /// Builds lwIP, with AddressSanitizer.
+    /// Builds lwIP and the tests in C, with AddressSanitizer.
     CCompiler,
 }
 
@@ -107,7 +107,7 @@ impl Need {
                 .then(|| "cargo-deny, which checks licences and sources".into()),
             Self::RustSrc => rust_src::missing(),
             Self::CCompiler => {
-                let mut absent: Vec<_> = ["gcc", "dpkg-source"]
+                let mut absent: Vec<_> = ["gcc", "g++", "dpkg-source"]
                     .into_iter()
                     .filter(|program| !has_program(program))
                     .collect();
@@ -115,7 +115,7 @@ impl Need {
                     absent.push("gcc for 32 bits");
                 }
                 (!absent.is_empty())
-                    .then(|| format!("{}, to build lwIP for the tests", absent.join(", ")))
+                    .then(|| format!("{}, to build lwIP and the tests in C", absent.join(", ")))
             }
             Self::RustComponents => {
                 let absent: Vec<_> = ["fmt", "clippy"]
@@ -162,9 +162,9 @@ impl Need {
             ])),
             Self::RustSrc => rust_src::install(),
             Self::CCompiler if cfg!(target_arch = "x86_64") => {
-                apt::install(&["gcc", "gcc-multilib", "libc6-dev", "dpkg-dev"])
+                apt::install(&["gcc", "g++", "gcc-multilib", "libc6-dev", "dpkg-dev"])
             }
-            Self::CCompiler => apt::install(&["gcc", "libc6-dev", "dpkg-dev"]),
+            Self::CCompiler => apt::install(&["gcc", "g++", "libc6-dev", "dpkg-dev"]),
             Self::RustComponents => {
                 run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
             }

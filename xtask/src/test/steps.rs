@@ -100,6 +100,10 @@ pub(super) fn all() -> Result<Vec<Step>> {
     idf.args(["check", "--locked", "-p", "wg-esp-idf", "-Zbuild-std=std,panic_abort"]);
     idf.args(["--target", "riscv32imc-esp-espidf"]).current_dir(root());
     steps.push(step("wg-esp-idf for ESP-IDF", idf));
+    let mut c = Toolchain::find()?.cargo();
+    c.args(["check", "--locked", "-p", "wg-c", "--features", "word32", "-Zbuild-std=core,alloc"]);
+    c.args(["--target", EMBEDDED]).current_dir(root());
+    steps.push(step("wg-c for a microcontroller", c));
     steps.push(Step { closing: is_test_summary, ..step("lwip", xtask("lwip")?) });
     let mut interop = xtask("interop")?;
     interop.args(["engine", "blocking", "async"].iter().flat_map(|driver| ["--driver", driver]));
