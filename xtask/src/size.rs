@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::setup::{self, Need};
-use build::{Builder, Crypto, OptLevel};
+use build::{Builder, Crypto, Flags, OptLevel};
 use image::Image;
 use numbers::Numbers;
 
@@ -50,22 +50,22 @@ impl Size {
         }
 
         let mut numbers = Numbers::default();
-        let images = builder.build(OptLevel::S, Crypto::Real)?;
+        let images = builder.build(OptLevel::S, Crypto::Real, Flags::Plain)?;
         types::measure(&images.load("sizes")?, &mut numbers)?;
-        let harness = Image::HARNESS;
         flash(&images, "rv32", &mut numbers)?;
         emulator::measure(&images.path("measure"), &mut numbers)?;
         emulator::measure_tunnel(&images.path("tunnel"), "rv32", &mut numbers)?;
-        let word32 = builder.build(OptLevel::S, Crypto::Word32)?;
-        measure_word32(&word32, &mut numbers)?;
-        let opaque = builder.build(OptLevel::S, Crypto::Opaque)?;
-        let stubs = opaque.load("device")?.bytes_of("wg_core::crypto::opaque::");
-        let alone = opaque.load("device")?.flash_without(harness);
-        let empty = opaque.load("empty")?.flash_without(harness);
-        numbers.add("rv32.engine.opaque_flash_bytes", alone - empty - stubs);
+        let word32 = builder.build(OptLevel::S, Crypto::Word32, Flags::Plain)?;
+        measure_word32(&word32, "rv32.word32", &mut numbers)?;
+        let small = builder.build(OptLevel::S, Crypto::Word32, Flags::Small)?;
+        measure_word32(&small, "rv32.small", &mut numbers)?;
+        let opaque = builder.build(OptLevel::S, Crypto::Opaque, Flags::Plain)?;
+        numbers.add("rv32.engine.opaque_flash_bytes", engine_alone(&opaque)?);
+        let small_opaque = builder.build(OptLevel::S, Crypto::Opaque, Flags::Small)?;
+        numbers.add("rv32.small.engine.opaque_flash_bytes", engine_alone(&small_opaque)?);
         if !self.quick {
             for level in [OptLevel::Z, OptLevel::Three] {
-                let images = builder.build(level, Crypto::Real)?;
+                let images = builder.build(level, Crypto::Real, Flags::Plain)?;
                 flash(&images, &format!("rv32.opt_{}", level.name()), &mut numbers)?;
             }
         }
@@ -99,12 +99,20 @@ impl Size {
 
 /// What differs with wg-core's own cryptography: the engine with it, all of what an image with a
 /// tunnel and a gateway links, and the stack.
-fn measure_word32(images: &build::Images, numbers: &mut Numbers) -> Result<()> {
+fn measure_word32(images: &build::Images, prefix: &str, numbers: &mut Numbers) -> Result<()> {
     let flash = |name| Ok::<_, anyhow::Error>(images.load(name)?.flash_without(Image::HARNESS));
     let empty = flash("empty")?;
-    numbers.add("rv32.word32.engine.flash_bytes", flash("device")? - empty);
-    emulator::measure_stack(&images.path("measure"), "rv32.word32", numbers)?;
-    emulator::measure_tunnel(&images.path("tunnel"), "rv32.word32", numbers)
+    numbers.add(&format!("{prefix}.engine.flash_bytes"), flash("device")? - empty);
+    emulator::measure_stack(&images.path("measure"), prefix, numbers)?;
+    emulator::measure_tunnel(&images.path("tunnel"), prefix, numbers)
+}
+
+/// The engine where the cryptography is replaced, less what replaces it.
+fn engine_alone(images: &build::Images) -> Result<u64> {
+    let device = images.load("device")?;
+    let empty = images.load("empty")?.flash_without(Image::HARNESS);
+    let stubs = device.bytes_of("wg_core::crypto::opaque::");
+    Ok(device.flash_without(Image::HARNESS) - empty - stubs)
 }
 
 /// The flash of an image is its code, constants and initial values, less an empty image's and

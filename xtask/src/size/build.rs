@@ -40,6 +40,20 @@ impl OptLevel {
     }
 }
 
+/// What firmware that is short of flash may ask of the compiler (`docs/measuring.md`): the linker
+/// shortens calls, less is inlined, and sequences that recur are moved out.
+const SMALL: &str = "-Ctarget-feature=+relax -Cllvm-args=-inline-threshold=10 \
+    -Cllvm-args=-enable-machine-outliner=always";
+
+/// Which flags the compiler gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flags {
+    /// None but what the image needs.
+    Plain,
+    /// Those for less flash.
+    Small,
+}
+
 pub(super) struct Builder {
     toolchain: Toolchain,
 }
@@ -59,17 +73,25 @@ impl Builder {
         self.toolchain.cargo()
     }
 
-    pub(super) fn build(&self, level: OptLevel, crypto: Crypto) -> Result<Images> {
+    pub(super) fn build(&self, level: OptLevel, crypto: Crypto, flags: Flags) -> Result<Images> {
         let firmware = firmware();
         let kind = match crypto {
             Crypto::Real => "real",
             Crypto::Word32 => "word32",
             Crypto::Opaque => "opaque",
         };
-        println!("building the images: opt-level {}, {kind} cryptography", level.name());
+        let (suffix, with) = match flags {
+            Flags::Plain => ("", ""),
+            Flags::Small => ("-small", ", flags for less flash"),
+        };
+        let small = flags == Flags::Small;
+        println!("building the images: opt-level {}, {kind} cryptography{with}", level.name());
         // A folder for each, or each build would throw the others away.
-        let dir = target_dir().join("size").join(format!("{}-{kind}", level.name()));
+        let dir = target_dir().join("size").join(format!("{}-{kind}{suffix}", level.name()));
         let mut flags = format!("-Clink-arg=-T{}", firmware.join("link.ld").display());
+        if small {
+            flags = format!("{flags} {SMALL}");
+        }
         if crypto == Crypto::Opaque {
             flags += " --cfg wg_core_opaque_crypto";
         }
