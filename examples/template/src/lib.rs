@@ -92,10 +92,10 @@ pub async fn run<U: Datagrams, D: Dns, R: TryCryptoRng, S: Store, A>(
     if let Some(mtu) = config.mtu() {
         interface.set_mtu(mtu.into()).map_err(|_| Error::Mtu(mtu))?;
     }
-    handle.begin_config(text).map_err(Error::Begin)?;
     if own_key.is_some() {
         handle.set_private_key(own_key.as_ref());
     }
+    handle.begin_config(text).map_err(Error::Begin)?;
     if let Some(key) = handle.public_key() {
         print(format_args!("our public key is {key}\n"));
     }
