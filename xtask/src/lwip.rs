@@ -1,4 +1,6 @@
-//! `cargo xtask lwip`: the tests of wg-esp-idf between sockets of a real lwIP.
+//! `cargo xtask lwip`: the tests of wg-esp-idf between sockets of a real lwIP, and of wg-c in C.
+
+mod c;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -35,7 +37,7 @@ const SMALL_TARGET: &str = "i686-unknown-linux-gnu";
 /// Chips have no vectors, whose registers take stack.
 const NO_VECTORS: &str = r#"--cfg chacha20_backend="soft" --cfg poly1305_backend="soft""#;
 
-/// Test wg-esp-idf as an interface of a real lwIP.
+/// Test wg-esp-idf and wg-c as interfaces of a real lwIP.
 ///
 /// Fetches lwIP's source from Debian once (0.8 MB, and a list of 9 MB), builds it with
 /// AddressSanitizer as ESP-IDF configures it, and runs the tests with each configuration.
@@ -43,13 +45,21 @@ const NO_VECTORS: &str = r#"--cfg chacha20_backend="soft" --cfg poly1305_backend
 /// how much stack the tunnel's thread takes, on x86 with 32 bits, and that is an error, too, when it
 /// is too much.
 #[derive(Args)]
-pub(crate) struct Lwip {}
+pub(crate) struct Lwip {
+    /// Only the interface in C.
+    #[arg(long)]
+    c: bool,
+}
 
 impl Lwip {
     pub(crate) fn run(&self) -> Result<()> {
         setup::require(&[Need::DebianPackages, Need::CCompiler])?;
         let dir = target_dir().join("lwip");
         let source = fetch(&dir)?;
+        c::test(&dir, &source)?;
+        if self.c {
+            return Ok(());
+        }
         for (name, macros, skipped) in CONFIGURATIONS {
             println!("lwIP with {name}");
             let library = build(&dir, &source, FLAGS, macros)?;

@@ -27,8 +27,7 @@
  *
  * Threads. No locks and no variables of its own: two engines know nothing of each other. One engine
  * takes one call at a time; a callback that calls its own engine gets WG_ERR_BUSY. Interrupt handlers
- * do not call it. A call needs up to 3 KB of stack when it makes a handshake, and less than 1 KB for
- * a packet.
+ * do not call it. On 32-bit processors a handshake takes 4 KB of stack, and a packet 1.4 KB.
  *
  * Lifetimes. Nothing that is passed in is kept after the call, but for the memory given to wg_init
  * and the context of the callbacks. A pointer that comes out in a structure points into the buffer
@@ -341,6 +340,10 @@ int wg_seal(struct wg *wg, uint64_t now, uint8_t *buffer, size_t size, size_t le
  * it waits until there is randomness. An initiation costs three X25519 operations. */
 int wg_poll_transmit(struct wg *wg, uint64_t now, uint8_t buffer[WG_TRANSMIT_LEN],
                      struct wg_transmit *transmit);
+
+/* Whether wg_poll_transmit has something to do, for those who let another task do it; WG_NONE when
+ * it has not. It may say so once too often. */
+int wg_wants_transmit(struct wg *wg);
 
 enum wg_reason {
   WG_REASON_RETRANSMIT = 0,           /* A handshake is unanswered. */
