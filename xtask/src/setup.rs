@@ -77,10 +77,19 @@ impl Need {
                     .then(|| format!("{}, for the ESP32's instruction set", programs.join(", ")))
             }
             Self::Namespaces => {
-                let programs: Vec<_> = ["ip", "ping", "python3", "unshare", "wg", "wireguard-go"]
-                    .into_iter()
-                    .filter(|program| !has_program(program))
-                    .collect();
+                const PROGRAMS: &[&str] = &[
+                    "ip",
+                    "nft",
+                    "ping",
+                    "python3",
+                    "sysctl",
+                    "unshare",
+                    "wg",
+                    "wg-quick",
+                    "wireguard-go",
+                ];
+                let programs: Vec<_> =
+                    PROGRAMS.iter().copied().filter(|program| !has_program(program)).collect();
                 (!programs.is_empty())
                     .then(|| format!("{}, for the tests of wg-tokio", programs.join(", ")))
             }
@@ -140,6 +149,8 @@ impl Need {
             Self::Namespaces => apt::install(&[
                 "iproute2",
                 "iputils-ping",
+                "nftables",
+                "procps",
                 "python3",
                 "util-linux",
                 "wireguard-go",

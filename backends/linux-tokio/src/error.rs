@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use wg_core::{AddPeerError, AllowedIp, PublicKey};
 
@@ -70,6 +71,13 @@ pub enum Error {
         /// What the resolver says.
         source: io::Error,
     },
+    /// The configuration socket cannot be opened.
+    Uapi {
+        /// Where it is to be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Timestamps cannot be kept.
     State(StateError),
     /// The inner side failed while the tunnel ran.
@@ -100,15 +108,13 @@ impl fmt::Display for Error {
             Self::Random => f.write_str("the system gives no random numbers: is it very old?"),
             Self::Timer(error) => write!(f, "cannot make a timer: {error}"),
             Self::Peer(key, error) => write!(f, "cannot add the peer {key}: {error}"),
-            Self::InterfaceExists(name) => write!(
-                f,
-                "there is an interface {name} already: remove it, or choose another name by \
-                 --interface"
-            ),
+            Self::InterfaceExists(name) => {
+                write!(f, "there is an interface {name} already: remove it, or choose another name")
+            }
             Self::InterfaceName(name) => write!(
                 f,
                 "{name:?} cannot be an interface's name, which has 1 to 15 of A-Z a-z 0-9 _ = + . -: \
-                 choose one by --interface"
+                 choose another one"
             ),
             Self::Tun(name, error) => match error.kind() {
                 io::ErrorKind::PermissionDenied => write!(
@@ -162,6 +168,19 @@ impl fmt::Display for Error {
                 "cannot find the address of {endpoint}: {source}: check the name, and that this \
                  machine can resolve names without the tunnel"
             ),
+            Self::Uapi { path, source } => {
+                let path = path.display();
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => write!(
+                        f,
+                        "another program answers at {path}: stop it, or choose another interface"
+                    ),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(f, "no permission to make {path}: run as root")
+                    }
+                    _ => write!(f, "cannot make {path}: {source}"),
+                }
+            }
             Self::State(error) => error.fmt(f),
             Self::Packets(error) => {
                 write!(f, "the interface has failed: {error}: did somebody remove it?")

@@ -3,8 +3,12 @@
 use core::fmt;
 use std::net::SocketAddr;
 
+use nix::errno::Errno;
 use tokio::sync::{mpsc, oneshot};
 use wg_core::{AddPeerError, AllowedIp, Instant, PeerStatus, PresharedKey, PublicKey, Refusals};
+use zeroize::Zeroizing;
+
+use crate::uapi::Transaction;
 
 /// One peer as it should be.
 #[derive(Clone, Debug)]
@@ -65,6 +69,8 @@ pub(crate) enum Command {
     SetEndpoint(PublicKey, SocketAddr, oneshot::Sender<()>),
     SetMtu(u16, oneshot::Sender<()>),
     ForgetSessions(oneshot::Sender<()>),
+    Describe(oneshot::Sender<Zeroizing<String>>),
+    Configure(Box<Transaction>, oneshot::Sender<Result<(), Errno>>),
     Stop,
 }
 
@@ -159,6 +165,17 @@ impl Handle {
     /// [`Stopped`].
     pub async fn forget_sessions(&self) -> Result<(), Stopped> {
         self.ask(Command::ForgetSessions).await
+    }
+
+    /// What the configuration protocol tells of the tunnel, keys included.
+    pub(crate) async fn describe(&self) -> Result<Zeroizing<String>, Stopped> {
+        self.ask(Command::Describe).await
+    }
+
+    /// Changes the tunnel as the configuration protocol says, in one go or not at all.
+    pub(crate) async fn configure(&self, transaction: Box<Transaction>) -> Result<(), Errno> {
+        let answer = self.ask(|answer| Command::Configure(transaction, answer)).await;
+        answer.unwrap_or(Err(Errno::EIO))
     }
 
     /// Ends the tunnel and waits until it has wiped its keys and closed what it had open.

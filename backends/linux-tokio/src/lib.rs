@@ -53,6 +53,7 @@ mod routes;
 mod time;
 mod tun;
 mod tunnel;
+mod uapi;
 mod underlay;
 mod waiting;
 
@@ -62,10 +63,11 @@ pub use error::Error;
 pub use handle::{Handle, PeerConfig, SetPeerError, Status, Stopped};
 pub use names::Names;
 pub use packets::{Batch, ChannelPackets, HEAD_ROOM, Packets};
-pub use routes::{NetworkPlan, Routes};
+pub use routes::{NetworkPlan, Routes, follow_mtu};
 pub use time::now;
 pub use tun::Tun;
 pub use tunnel::Tunnel;
+pub use uapi::Uapi;
 
 /// The engine, in the version that this crate takes.
 pub use wg_core;

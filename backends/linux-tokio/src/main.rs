@@ -1,24 +1,33 @@
-//! `wg-tokio`: a WireGuard interface from a wg-quick file.
+//! `wg-tokio`: a WireGuard interface that `wg` configures, or that a wg-quick file describes.
+
+mod daemon;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use daemon::Daemon;
 use tokio::signal::unix::{SignalKind, signal};
 use wg_core::config::text_of;
 use wg_core::{PresharedKey, PrivateKey};
-use wg_tokio::{Config, Error, Names, NetworkPlan, PeerConfig, Routes, StampClock, Tun, Tunnel};
+use wg_tokio::{
+    Config, Error, Names, NetworkPlan, PeerConfig, Routes, StampClock, Tun, Tunnel, Uapi,
+};
 use zeroize::Zeroizing;
 
 /// WireGuard in user space, for Linux.
 ///
-/// `run` needs root, or CAP_NET_ADMIN and access to /dev/net/tun; the others need nothing.
+/// An interface and `run` need root, or CAP_NET_ADMIN and access to /dev/net/tun; the others need
+/// nothing.
 #[derive(Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(flatten)]
+    daemon: Daemon,
     #[command(subcommand)]
-    task: Task,
+    task: Option<Task>,
 }
 
 const AFTER_HELP: &str = "\
@@ -27,6 +36,12 @@ A new key, and a tunnel:
   wg-tokio genkey > private.key
   wg-tokio pubkey < private.key
   wg-tokio run --config wg0.conf --state /var/lib/wg-tokio/wg0.state
+
+The same with the tools of WireGuard:
+  WG_QUICK_USERSPACE_IMPLEMENTATION=wg-tokio wg-quick up ./wg0.conf
+  wg show
+
+LOG_LEVEL is verbose, info, error or silent, for an interface in the foreground.
 
 Exit codes: 0 after a clean stop, 1 when the machine is in the way, 2 when the arguments or the
 file are wrong.";
@@ -82,11 +97,13 @@ impl From<Error> for Failure {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().task {
-        Task::Run(run) => run.start(),
-        Task::Genkey => genkey(),
-        Task::Genpsk => genpsk(),
-        Task::Pubkey => pubkey(),
+    let Arguments { daemon, task } = Arguments::parse();
+    let done = match task {
+        None => daemon.start(),
+        Some(Task::Run(run)) => run.start(),
+        Some(Task::Genkey) => genkey(),
+        Some(Task::Genpsk) => genpsk(),
+        Some(Task::Pubkey) => pubkey(),
     };
     let (text, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,
@@ -105,12 +122,7 @@ impl Run {
             1 => "wg_tokio=debug",
             _ => "debug",
         };
-        env_logger::Builder::new()
-            .parse_filters(level)
-            .format(|out, line| {
-                writeln!(out, "{}: {}", line.level().as_str().to_lowercase(), line.args())
-            })
-            .init();
+        log_from(level);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Failure::Trouble(format!("cannot start: {error}")))?;
@@ -141,6 +153,14 @@ impl Run {
         let ended = match Tunnel::new(&config, tun, clock) {
             Ok((handle, tunnel)) => {
                 drop(config);
+                // The tunnel carries traffic without it.
+                let uapi = Uapi::open(&name).map_err(|error| log::warn!("{error}")).ok();
+                let serve = async {
+                    match &uapi {
+                        Some(uapi) => uapi.serve(&handle).await,
+                        None => core::future::pending().await,
+                    }
+                };
                 log::info!("{name} is up, listening on UDP port {}", tunnel.listen_port());
                 tokio::spawn(names.follow(handle.clone()));
                 let stop = async {
@@ -154,6 +174,7 @@ impl Run {
                 tokio::select! {
                     ended = tunnel.run() => ended,
                     () = stop => Ok(()),
+                    () = serve => Ok(()),
                     () = routes.follow(&handle) => Ok(()),
                 }
             }
@@ -200,6 +221,15 @@ impl Run {
         names.resolve(&mut config.peers, must).await?;
         Ok((config, plan, names))
     }
+}
+
+fn log_from(level: &str) {
+    env_logger::Builder::new()
+        .parse_filters(level)
+        .format(|out, line| {
+            writeln!(out, "{}: {}", line.level().as_str().to_lowercase(), line.args())
+        })
+        .init();
 }
 
 /// The file holds keys.

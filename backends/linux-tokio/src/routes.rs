@@ -271,6 +271,21 @@ impl Routes {
     }
 }
 
+/// Tells a tunnel each MTU that others give to the interface with this number. Never ends but with
+/// an error; may be dropped at any time.
+///
+/// # Errors
+/// [`Error::Network`] when the kernel cannot be asked.
+pub async fn follow_mtu(index: u32, tunnel: &crate::Handle) -> Result<(), Error> {
+    let (_, mut links) = link::open()?;
+    while let Some(link) = links.next(index).await {
+        if tunnel.set_mtu(link.mtu).await.is_err() {
+            break;
+        }
+    }
+    core::future::pending().await
+}
+
 /// So that answers to marked datagrams pass a strict reverse path filter.
 fn accept_marked_answers() {
     let switch = "/proc/sys/net/ipv4/conf/all/src_valid_mark";

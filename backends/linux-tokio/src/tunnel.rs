@@ -1,5 +1,8 @@
 //! The task that drives the engine.
 
+mod configure;
+
+use std::collections::HashMap;
 use std::io;
 
 use getrandom::SysRng;
@@ -8,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wg_core::{
     AddPeerError, Connection, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId,
-    Received, Refusal, SendError, Source, Tai64n,
+    PresharedKey, PrivateKey, PublicKey, Received, Refusal, SendError, Source, Tai64n,
 };
 use wg_nal::{IcmpError, LONGEST_ICMP};
 
@@ -46,6 +49,10 @@ pub struct Tunnel<P> {
     outbox: Outbox,
     journal: Journal,
     mtu: u16,
+    /// Who configures the tunnel may ask for these again; the engine does not tell them.
+    private_key: Option<PrivateKey>,
+    fw_mark: u32,
+    preshared_keys: HashMap<PublicKey, PresharedKey>,
     /// Dropped last: whoever waits for the end waits for this.
     commands: mpsc::Receiver<Command>,
 }
@@ -89,6 +96,9 @@ impl<P: Packets> Tunnel<P> {
             outbox: Outbox::default(),
             journal: Journal::default(),
             mtu: config.mtu,
+            private_key: config.private_key.clone(),
+            fw_mark: config.fw_mark,
+            preshared_keys: HashMap::new(),
             commands,
         };
         let now = now();
@@ -308,11 +318,7 @@ impl<P: Packets> Tunnel<P> {
             Command::Status(answer) => drop(answer.send(self.status(now))),
             Command::SetPeer(peer, answer) => drop(answer.send(self.set_peer(now, &peer))),
             Command::RemovePeer(key, answer) => {
-                if let Some(peer) = self.device.find_peer(&key) {
-                    self.device.remove_peer(peer);
-                    self.waiting.purge(peer);
-                    self.journal.forget(peer);
-                }
+                self.remove_peer(&key);
                 let _ = answer.send(());
             }
             Command::SetEndpoint(key, at, answer) => {
@@ -330,9 +336,22 @@ impl<P: Packets> Tunnel<P> {
                 self.forget_sessions(now);
                 let _ = answer.send(());
             }
+            Command::Describe(answer) => drop(answer.send(self.describe(now))),
+            Command::Configure(transaction, answer) => {
+                let _ = answer.send(self.configure(now, &transaction));
+            }
             Command::Stop => {}
         }
         self.drain(now);
+    }
+
+    fn remove_peer(&mut self, key: &PublicKey) {
+        self.preshared_keys.remove(key);
+        if let Some(peer) = self.device.find_peer(key) {
+            self.device.remove_peer(peer);
+            self.waiting.purge(peer);
+            self.journal.forget(peer);
+        }
     }
 
     /// Wipes all session keys. Who had a session is called, as it would not notice for a while;
@@ -356,7 +375,7 @@ impl<P: Packets> Tunnel<P> {
 
     fn set_peer(&mut self, now: Instant, config: &PeerConfig) -> Result<(), AddPeerError> {
         let peer = self.device.add_peer(&config.public_key)?;
-        self.device.set_preshared_key(peer, &config.preshared_key);
+        self.set_preshared_key(peer, config.public_key, &config.preshared_key);
         if let Some(endpoint) = config.endpoint {
             self.device.set_endpoint(now, peer, endpoint);
         }

@@ -94,6 +94,18 @@ impl Underlay {
         Ok(Self { v4, v6, port })
     }
 
+    /// Marks what is sent from now on, in both families or in none; 0 is no mark.
+    pub(crate) fn set_mark(&self, fw_mark: u32, before: u32) -> io::Result<()> {
+        let mut sockets = [&self.v4, &self.v6].into_iter().flatten();
+        let marked = sockets.try_for_each(|socket| setsockopt(socket, sockopt::Mark, &fw_mark));
+        if marked.is_err() {
+            for socket in [&self.v4, &self.v6].into_iter().flatten() {
+                let _ = setsockopt(socket, sockopt::Mark, &before);
+            }
+        }
+        Ok(marked?)
+    }
+
     /// The port of both sockets.
     pub(crate) fn port(&self) -> u16 {
         self.port
