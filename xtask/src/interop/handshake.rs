@@ -1,10 +1,12 @@
 //! Sessions come up, whoever calls, over either family.
 
 use core::time::Duration;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use wg_core::Refusal;
 
-use super::scene::{KERNEL_PORT, OUR_INNER, V4, V6};
+use super::scene::{KERNEL_INNER, KERNEL_PORT, OUR_INNER, V4, V6};
 use super::{Case, Scene, Tunnel};
 use crate::lan::Faults;
 
@@ -36,7 +38,14 @@ pub(super) const CASES: &[Case] = &[
         "initiations that cross on the wire lead to one working tunnel",
         both_initiate,
     ),
+    Case::new(
+        "handshake.unanswered_while_the_host_sends",
+        "the second call without an answer is said to be one, though a packet goes out each second",
+        unanswered_while_the_host_sends,
+    ),
 ];
+
+const RESPONSE: u8 = 2;
 
 fn we_initiate(scene: &mut Scene) -> Result<()> {
     calls(scene, &Tunnel::fresh())
@@ -80,6 +89,22 @@ fn both_initiate(scene: &mut Scene) -> Result<()> {
     ensure!(callers == [true, true], "the calls did not cross");
     scene.ping(V4)?;
     scene.kernel_pings(V4)
+}
+
+fn unanswered_while_the_host_sends(scene: &mut Scene) -> Result<()> {
+    scene.set_up(&Tunnel::fresh())?;
+    scene.wire.set_lost_type(Some(RESPONSE));
+    let start = Instant::now();
+    while scene.peer().obstacle() != Some(Refusal::Unanswered) {
+        let waited = start.elapsed();
+        ensure!(waited < Duration::from_secs(8), "nothing is said after {waited:?}");
+        scene.peer().inner.ping(KERNEL_INNER[V4], 1, 56)?;
+        scene.pass(Duration::from_secs(1))?;
+    }
+    scene.wire.set_lost_type(None);
+    scene.ping(V4)?;
+    ensure!(scene.peer().obstacle().is_none(), "it is said with a session, too");
+    Ok(())
 }
 
 fn calls(scene: &mut Scene, tunnel: &Tunnel) -> Result<()> {
