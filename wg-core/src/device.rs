@@ -179,12 +179,6 @@ impl<'a> Device<'a> {
         None
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) may have something to give: false when it has
-    /// not. For those who leave its cost to another task.
-    pub fn wants_transmit(&self) -> bool {
-        self.transmits.peek().is_some()
-    }
-
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, and why; `None`
     /// while there is nothing to wait for. No tick is needed in between.
     ///

@@ -341,10 +341,6 @@ int wg_seal(struct wg *wg, uint64_t now, uint8_t *buffer, size_t size, size_t le
 int wg_poll_transmit(struct wg *wg, uint64_t now, uint8_t buffer[WG_TRANSMIT_LEN],
                      struct wg_transmit *transmit);
 
-/* Whether wg_poll_transmit has something to do, for those who let another task do it; WG_NONE when
- * it has not. It may say so once too often. */
-int wg_wants_transmit(struct wg *wg);
-
 enum wg_reason {
   WG_REASON_RETRANSMIT = 0,           /* A handshake is unanswered. */
   WG_REASON_PASSIVE_KEEPALIVE = 1,    /* Data was received, and nothing was sent since. */

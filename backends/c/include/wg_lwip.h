@@ -41,9 +41,9 @@ extern "C" {
 #ifndef WG_LWIP_WAITING
 #define WG_LWIP_WAITING 4
 #endif
-/* Handshake messages that wait for wg_lwip_work. */
+/* Packets that wait for wg_lwip_work, each way. */
 #ifndef WG_LWIP_DEFERRED
-#define WG_LWIP_DEFERRED 4
+#define WG_LWIP_DEFERRED 8
 #endif
 /* Peers whose endpoint is a name. */
 #ifndef WG_LWIP_NAMES
@@ -63,9 +63,9 @@ struct wg_lwip_config {
   const struct wg_port *port;
   /* Microseconds since any origin; never steps back, counts sleep. Gets port->context. */
   uint64_t (*now)(void *context);
-  /* Where the tcpip thread has less than 6 KB of stack: called when there is a handshake to compute,
-   * with the core locked, to wake a task that has; that one locks the core and calls wg_lwip_work.
-   * NULL: handshakes are computed where they come up. Gets port->context. */
+  /* Where lwIP's thread has less than 6 KB of stack: called, with the core locked, when there is
+   * something to encrypt, decrypt or agree on, to wake a task that has them; that one locks the core
+   * and calls wg_lwip_work. NULL: it is done where it comes up. Gets port->context. */
   void (*defer)(void *context);
   /* Our addresses in the tunnel: at most one of IPv4, and as many of IPv6 as lwIP has room for. */
   struct wg_address addresses[WG_LWIP_ADDRESSES];
@@ -89,9 +89,10 @@ struct wg_lwip_name {
   bool is_asked;
 };
 
-struct wg_lwip_waiting {
+struct wg_lwip_deferred {
   struct pbuf *packet;
   ip_addr_t from;
+  struct wg_address to;
   u16_t port;
 };
 
@@ -100,7 +101,7 @@ struct wg_lwip_counters {
   uint32_t no_memory;   /* no pbuf, or lwIP did not take a packet */
   uint32_t no_underlay; /* no interface to send a datagram by */
   uint32_t too_long;
-  uint32_t displaced;   /* packets that waited for a session and were too many, or waited in vain */
+  uint32_t displaced;   /* waited for a session or for wg_lwip_work, and were too many, or in vain */
 };
 
 /* A tunnel. All zero before wg_lwip_add and after wg_lwip_remove; it must not move in between.
@@ -119,11 +120,13 @@ struct wg_lwip {
   uint64_t armed_for;
   struct wg_lwip_name names[WG_LWIP_NAMES];
   struct pbuf *waiting[WG_LWIP_WAITING];
-  struct wg_lwip_waiting deferred[WG_LWIP_DEFERRED];
+  struct wg_lwip_deferred deferred[WG_LWIP_DEFERRED];
+  struct pbuf *outbound[WG_LWIP_DEFERRED];
   char underlay[NETIF_NAMESIZE];
   bool is_armed;
   bool is_default;
   bool is_busy;
+  bool has_answer;
 };
 
 enum wg_lwip_result {
@@ -162,7 +165,7 @@ int wg_lwip_restore_default(struct wg_lwip *tunnel);
 /* Sends and arms what the engine wants. After each call of wg.h for `tunnel->wg`. */
 int wg_lwip_drive(struct wg_lwip *tunnel);
 
-/* Computes the handshakes that `defer` was called for. */
+/* Does what `defer` was called for. */
 int wg_lwip_work(struct wg_lwip *tunnel);
 
 #ifdef __cplusplus

@@ -321,9 +321,6 @@ functions! {
         transmit.set(engine.poll_transmit(at(now), buffer)?);
         Ok(())
     }
-    wg_wants_transmit() |engine| {
-        if engine.device.wants_transmit() { Ok(()) } else { Err(Code::NONE) }
-    }
     wg_poll_timeout(deadline: *mut u64, reason: *mut c_int) |engine| {
         let deadline = Out::new(deadline)?;
         let (time, why) = engine.poll_timeout()?;

@@ -42,17 +42,29 @@ static int seal_and_send(struct wg_lwip *tunnel, struct pbuf *packet) {
   return result;
 }
 
+/* Takes the oldest pbuf of a queue, or NULL. */
+static struct pbuf *take(struct pbuf **queue, size_t size) {
+  struct pbuf *first = queue[0];
+  memmove(queue, queue + 1, (size - 1) * sizeof queue[0]);
+  queue[size - 1] = NULL;
+  return first;
+}
+
+/* Appends to a queue that has room. */
+static void put(struct pbuf **queue, size_t size, struct pbuf *last) {
+  size_t i = 0;
+  while (i < size - 1 && queue[i] != NULL) {
+    i++;
+  }
+  queue[i] = last;
+}
+
 static void wait(struct wg_lwip *tunnel, struct pbuf *packet) {
-  size_t i;
-  if (tunnel->waiting[0] != NULL && tunnel->waiting[WG_LWIP_WAITING - 1] != NULL) {
-    pbuf_free(tunnel->waiting[0]);
-    memmove(tunnel->waiting, tunnel->waiting + 1, sizeof tunnel->waiting - sizeof tunnel->waiting[0]);
-    tunnel->waiting[WG_LWIP_WAITING - 1] = NULL;
+  if (tunnel->waiting[WG_LWIP_WAITING - 1] != NULL) {
+    pbuf_free(take(tunnel->waiting, WG_LWIP_WAITING));
     tunnel->counters.displaced++;
   }
-  for (i = 0; tunnel->waiting[i] != NULL; i++) {
-  }
-  tunnel->waiting[i] = packet;
+  put(tunnel->waiting, WG_LWIP_WAITING, packet);
 }
 
 void wg_lwip_flush(struct wg_lwip *tunnel, bool drop) {
@@ -85,11 +97,22 @@ static err_t output(struct netif *netif, struct pbuf *packet) {
     return ERR_MEM;
   }
   (void)pbuf_copy_partial(packet, (uint8_t *)copy->payload + WG_HEADROOM, packet->tot_len, 0);
+  if (tunnel->defer != NULL) {
+    if (tunnel->outbound[WG_LWIP_DEFERRED - 1] != NULL) {
+      pbuf_free(copy);
+      tunnel->counters.displaced++;
+      MIB2_STATS_NETIF_INC(netif, ifoutdiscards);
+      return ERR_MEM;
+    }
+    put(tunnel->outbound, WG_LWIP_DEFERRED, copy);
+    tunnel->defer(tunnel->context);
+    return ERR_OK;
+  }
   result = seal_and_send(tunnel, copy);
   if (result == WG_ERR_NO_SESSION) {
     wait(tunnel, copy);
   }
-  wg_lwip_go_on(tunnel, tunnel->defer == NULL);
+  wg_lwip_go_on(tunnel, true);
   if (result == WG_OK || result == WG_ERR_NO_SESSION) {
     MIB2_STATS_NETIF_ADD(netif, ifoutoctets, packet->tot_len);
     return ERR_OK;
@@ -160,17 +183,20 @@ static void handle(struct wg_lwip *tunnel, struct pbuf *p, const ip_addr_t *from
 }
 
 static void defer_datagram(struct wg_lwip *tunnel, struct pbuf *p, const ip_addr_t *from, u16_t port) {
-  size_t i;
-  for (i = 0; i < WG_LWIP_DEFERRED; i++) {
-    if (tunnel->deferred[i].packet == NULL) {
-      tunnel->deferred[i].packet = p;
-      tunnel->deferred[i].from = *from;
-      tunnel->deferred[i].port = port;
+  /* Anybody can send handshake messages, so they leave half of the room to packets. */
+  size_t i, room = pbuf_get_at(p, 0) <= LAST_HANDSHAKE_KIND ? WG_LWIP_DEFERRED / 2 : WG_LWIP_DEFERRED;
+  for (i = 0; i < room; i++) {
+    struct wg_lwip_deferred *place = &tunnel->deferred[i];
+    if (place->packet == NULL) {
+      place->packet = p;
+      place->from = *from;
+      place->port = port;
+      wg_lwip_from_lwip(&place->to, ip_current_dest_addr());
       tunnel->defer(tunnel->context);
       return;
     }
   }
-  /* Who has no time for these has none for more of them; the protocol tries again. */
+  tunnel->counters.displaced++;
   pbuf_free(p);
 }
 
@@ -196,7 +222,7 @@ void wg_lwip_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_ad
     }
     p = whole;
   }
-  if (tunnel->defer != NULL && pbuf_get_at(p, 0) <= LAST_HANDSHAKE_KIND) {
+  if (tunnel->defer != NULL) {
     defer_datagram(tunnel, p, from, port);
     return;
   }
@@ -204,7 +230,7 @@ void wg_lwip_receive(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_ad
   handle(tunnel, p, from, port, &to);
   /* The packet may have been the one that ended this tunnel. */
   if (wg_lwip_is_added(tunnel)) {
-    wg_lwip_go_on(tunnel, tunnel->defer == NULL);
+    wg_lwip_go_on(tunnel, true);
   }
 }
 
@@ -265,7 +291,7 @@ void wg_lwip_go_on(struct wg_lwip *tunnel, bool may_work) {
     return; /* The one that is under way goes on until there is nothing left. */
   }
   tunnel->is_busy = true;
-  while (!is_done) {
+  while (may_work && !is_done) {
     is_done = true;
     while (wg_poll_event(tunnel->wg, &event) == WG_OK) {
       is_done = false;
@@ -275,12 +301,12 @@ void wg_lwip_go_on(struct wg_lwip *tunnel, bool may_work) {
         wg_lwip_flush(tunnel, true);
       }
     }
-    while (may_work && wg_poll_transmit(tunnel->wg, wg_lwip_now(tunnel), buffer, &transmit) == WG_OK) {
+    while (wg_poll_transmit(tunnel->wg, wg_lwip_now(tunnel), buffer, &transmit) == WG_OK) {
       is_done = false;
       send_bytes(tunnel, &transmit);
     }
   }
-  if (!may_work && wg_wants_transmit(tunnel->wg) == WG_OK) {
+  if (!may_work) {
     tunnel->defer(tunnel->context);
   }
   tunnel->is_busy = false;
@@ -298,19 +324,29 @@ int wg_lwip_drive(struct wg_lwip *tunnel) {
 }
 
 int wg_lwip_work(struct wg_lwip *tunnel) {
-  size_t i;
+  struct pbuf *packet;
   LWIP_ASSERT_CORE_LOCKED();
   if (!wg_lwip_is_added(tunnel)) {
     return WG_LWIP_ERR_NOT_ADDED;
   }
-  for (i = 0; i < WG_LWIP_DEFERRED; i++) {
-    struct wg_lwip_waiting *one = &tunnel->deferred[i];
-    struct pbuf *packet = one->packet;
-    if (packet != NULL) {
-      one->packet = NULL;
-      handle(tunnel, packet, &one->from, one->port, NULL);
+  while (tunnel->deferred[0].packet != NULL) {
+    struct wg_lwip_deferred first = tunnel->deferred[0];
+    memmove(tunnel->deferred, tunnel->deferred + 1, (WG_LWIP_DEFERRED - 1) * sizeof first);
+    memset(&tunnel->deferred[WG_LWIP_DEFERRED - 1], 0, sizeof first);
+    handle(tunnel, first.packet, &first.from, first.port, &first.to);
+    if (!wg_lwip_is_added(tunnel)) {
+      return WG_OK; /* The packet was the one that ended this tunnel. */
     }
-    /* A handshake delivers no packet, so nobody has removed the tunnel. */
+    wg_lwip_go_on(tunnel, true);
+  }
+  while ((packet = take(tunnel->outbound, WG_LWIP_DEFERRED)) != NULL) {
+    if (seal_and_send(tunnel, packet) == WG_ERR_NO_SESSION) {
+      wait(tunnel, packet);
+    }
+  }
+  if (tunnel->has_answer) {
+    tunnel->has_answer = false;
+    wg_lwip_flush(tunnel, false);
   }
   wg_lwip_go_on(tunnel, true);
   return WG_OK;

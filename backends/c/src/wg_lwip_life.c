@@ -193,6 +193,9 @@ int wg_lwip_remove(struct wg_lwip *tunnel) {
     if (tunnel->deferred[i].packet != NULL) {
       pbuf_free(tunnel->deferred[i].packet);
     }
+    if (tunnel->outbound[i] != NULL) {
+      pbuf_free(tunnel->outbound[i]);
+    }
   }
   (void)wg_wipe(tunnel->wg);
   memset(tunnel, 0, sizeof *tunnel);

@@ -31,12 +31,16 @@ static void answered(const char *host, const ip_addr_t *address, void *arg) {
       }
       /* Without a session from it the engine's own timer asks again. */
       name->ask_at = WG_NEVER;
-      wg_lwip_flush(tunnel, false);
+      tunnel->has_answer = true;
     } else {
       name->ask_at = name->not_before;
     }
   }
-  wg_lwip_go_on(tunnel, tunnel->defer == NULL);
+  if (tunnel->defer != NULL) {
+    wg_lwip_go_on(tunnel, false);
+  } else {
+    (void)wg_lwip_work(tunnel);
+  }
 }
 
 static void ask_for(struct wg_lwip *tunnel, struct wg_lwip_name *name) {
