@@ -146,12 +146,17 @@ fn build(dir: &Path, source: &Path, flags: &[&str], macros: &[&str]) -> Result<P
 }
 
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    with_extensions(folder, &["c"])
+}
+
+fn with_extensions(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut files: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
+    let is_one = |path: &PathBuf| {
+        path.extension().and_then(|own| own.to_str()).is_some_and(|own| extensions.contains(&own))
+    };
+    let mut files: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_one).collect();
     files.sort();
     Ok(files)
 }

@@ -435,9 +435,13 @@ struct wg_config {
  * Endpoints that are names are the caller's to resolve: wg_config_endpoint.
  *
  * Nothing is changed after WG_ERR_CONFIG, WG_ERR_TEXT, WG_ERR_NO_PRIVATE_KEY, WG_ERR_OWN_KEY,
- * WG_ERR_PEERS_FULL and WG_ERR_ROUTES_FULL. `config` is written after WG_OK and WG_ERR_CONFIG. */
+ * WG_ERR_PEERS_FULL and WG_ERR_ROUTES_FULL. `config` is written after WG_OK, WG_ERR_CONFIG and WG_ERR_TEXT. */
 int wg_configure(struct wg *wg, uint64_t now, const char *text, size_t length,
                  struct wg_config *config);
+
+/* Says the same of a text without an engine, which may need the addresses first. `config` is written in
+ * any case but WG_ERR_NULL. WG_ERR_CONFIG, WG_ERR_TEXT. */
+int wg_read_config(const char *text, size_t length, struct wg_config *config);
 
 /* The endpoint of the text's peer `number`, counted from 0: its public key, host (a name or an
  * address) and port. WG_NONE when the text has no such peer; a peer without an endpoint has an empty

@@ -67,6 +67,9 @@ struct wg_lwip_config {
    * something to encrypt, decrypt or agree on, to wake a task that has them; that one locks the core
    * and calls wg_lwip_work. NULL: it is done where it comes up. Gets port->context. */
   void (*defer)(void *context);
+  /* Keep a session with each peer whose endpoint is known, also while there is nothing to send, and go
+   * on asking for one. Otherwise a session is made when there is something to send. */
+  bool is_always_up;
   /* Our addresses in the tunnel: at most one of IPv4, and as many of IPv6 as lwIP has room for. */
   struct wg_address addresses[WG_LWIP_ADDRESSES];
   uint8_t prefix_lens[WG_LWIP_ADDRESSES];
@@ -124,6 +127,7 @@ struct wg_lwip {
   struct pbuf *outbound[WG_LWIP_DEFERRED];
   char underlay[NETIF_NAMESIZE];
   bool is_armed;
+  bool is_always_up;
   bool is_default;
   bool is_busy;
   bool has_answer;

@@ -90,6 +90,13 @@ fn tell(config: &Config<'_>, told: &mut RawConfig) {
     told.fw_mark = config.fw_mark();
 }
 
+/// Says what `text` has, as [`configure`] does, without an engine.
+pub(crate) fn read(text: &[u8], told: &mut RawConfig) -> Outcome {
+    let config = parse(text).map_err(|error| error.tell(told))?;
+    tell(&config, told);
+    Ok(())
+}
+
 /// The public key, host and port of the peer of this number.
 pub(crate) fn endpoint(text: &[u8], number: usize) -> Result<([u8; 32], &str, u16), Code> {
     let config = parse(text).map_err(|error| error.code())?;
@@ -112,11 +119,17 @@ impl Mistake {
     }
 
     fn tell(self, told: &mut RawConfig) -> Code {
-        if let Self::At(ParseError { line, column, kind, .. }) = self {
-            *told = RawConfig { line, column, ..RawConfig::NONE };
-            // What does not fit is left out.
-            let _ = write!(Sentence { left: &mut told.sentence }, "{kind}");
-        }
+        *told = RawConfig::NONE;
+        // What does not fit is left out.
+        let _ = match &self {
+            Self::At(ParseError { line, column, kind, .. }) => {
+                (told.line, told.column) = (*line, *column);
+                write!(Sentence { left: &mut told.sentence }, "{kind}")
+            }
+            Self::NotUtf8 => {
+                Sentence { left: &mut told.sentence }.write_str("the text is not UTF-8")
+            }
+        };
         self.code()
     }
 }

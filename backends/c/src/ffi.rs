@@ -352,7 +352,7 @@ functions! {
         let (to, text) = (Out::new(told)?, bytes(from.cast(), length)?);
         let mut told = RawConfig::NONE;
         let outcome = config::configure(engine, at(now), text, &mut told);
-        if matches!(outcome, Ok(()) | Err(Code::CONFIG)) {
+        if matches!(outcome, Ok(()) | Err(Code::CONFIG | Code::TEXT)) {
             to.set(told);
         }
         outcome
@@ -433,6 +433,22 @@ pub unsafe extern "C" fn wg_parse_address(to: *mut RawAddress, from: *const c_ch
         let ip: IpAddr = unsafe { text(from) }?.parse().map_err(|_| Code::ADDRESS)?;
         to.set(ip.into());
         Ok(())
+    })())
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wg_read_config(
+    from: *const c_char,
+    length: usize,
+    to: *mut RawConfig,
+) -> c_int {
+    done((|| {
+        let to = Out::new(to)?;
+        let mut told = RawConfig::NONE;
+        // SAFETY: as wg.h has it.
+        let outcome = config::read(unsafe { bytes(from.cast(), length)? }, &mut told);
+        to.set(told);
+        outcome
     })())
 }
 

@@ -300,6 +300,10 @@ void wg_lwip_go_on(struct wg_lwip *tunnel, bool may_work) {
       } else if (event.kind == WG_EVENT_HANDSHAKE_GIVEN_UP) {
         wg_lwip_flush(tunnel, true);
       }
+      if (tunnel->is_always_up && (event.kind == WG_EVENT_SESSION_EXPIRED ||
+                                   event.kind == WG_EVENT_HANDSHAKE_GIVEN_UP)) {
+        (void)wg_connect(tunnel->wg, wg_lwip_now(tunnel), event.peer);
+      }
     }
     while (wg_poll_transmit(tunnel->wg, wg_lwip_now(tunnel), buffer, &transmit) == WG_OK) {
       is_done = false;

@@ -144,6 +144,7 @@ int wg_lwip_add(struct wg_lwip *tunnel, const struct wg_lwip_config *config) {
   tunnel->pcb = pcb;
   tunnel->now = config->now;
   tunnel->defer = config->defer;
+  tunnel->is_always_up = config->is_always_up;
   tunnel->context = config->port->context;
   memcpy(tunnel->underlay, config->underlay, sizeof tunnel->underlay);
   /* lwIP announces addresses as it adds them, and a listener may look whose they are. */

@@ -28,6 +28,9 @@ static void answered(const char *host, const ip_addr_t *address, void *arg) {
       if (wg_get_status(tunnel->wg, wg_lwip_now(tunnel), name->peer, &status) == WG_OK &&
           status.connection != WG_OK) {
         (void)wg_set_endpoint(tunnel->wg, wg_lwip_now(tunnel), name->peer, &endpoint);
+        if (tunnel->is_always_up) {
+          (void)wg_connect(tunnel->wg, wg_lwip_now(tunnel), name->peer);
+        }
       }
       /* Without a session from it the engine's own timer asks again. */
       name->ask_at = WG_NEVER;
@@ -121,6 +124,9 @@ int wg_lwip_set_endpoint(struct wg_lwip *tunnel, wg_peer peer, const char *host,
   endpoint.port = port;
   if (wg_parse_address(&endpoint.address, host) == WG_OK) {
     result = wg_set_endpoint(tunnel->wg, wg_lwip_now(tunnel), peer, &endpoint);
+    if (result == WG_OK && tunnel->is_always_up) {
+      (void)wg_connect(tunnel->wg, wg_lwip_now(tunnel), peer);
+    }
     if (result == WG_OK && place != NULL && place->host != NULL) {
       place->host = NULL;
     }

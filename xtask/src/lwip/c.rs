@@ -5,15 +5,44 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{run, sources};
+use super::{run, sources, with_extensions};
 use crate::workspace::{output_of, root};
 
-/// The two ways to run lwIP, and the macro that tells them apart.
-const WAYS: &[(&str, &[&str])] =
-    &[("a main loop, NO_SYS=1", &["-DWG_NO_SYS"]), ("the tcpip thread and a core lock", &[])];
+/// How lwIP runs, and who uses it.
+struct Way {
+    name: &'static str,
+    folder: &'static str,
+    macros: &'static [&'static str],
+    /// Folders of the backend with sources of ours.
+    ours: &'static [&'static str],
+    includes: &'static [&'static str],
+}
+
+const WAYS: &[Way] = &[
+    Way {
+        name: "a main loop, NO_SYS=1",
+        folder: "c-loop",
+        macros: &["-DWG_NO_SYS"],
+        ours: &["src", "tests/lwip"],
+        includes: &[],
+    },
+    Way {
+        name: "the tcpip thread and a core lock",
+        folder: "c-thread",
+        macros: &[],
+        ours: &["src", "tests/lwip"],
+        includes: &[],
+    },
+    Way {
+        name: "ESP-IDF: a sketch, and esp_wireguard.h",
+        folder: "c-esp",
+        macros: &["-DWG_TEST_ESP"],
+        ours: &["src", "esp/src", "tests/esp", "tests/lwip"],
+        includes: &["esp/include", "esp/src", "tests/esp", "tests/esp/include"],
+    },
+];
 
 const FLAGS: &[&str] = &[
-    "-std=c11",
     "-D_GNU_SOURCE",
     "-g",
     "-O1",
@@ -32,20 +61,20 @@ pub(super) fn test(dir: &Path, source: &Path) -> Result<()> {
     build.args(["build", "--locked", "--quiet", "-p", "wg-c"]).current_dir(root());
     run(build.env("CARGO_TARGET_DIR", dir.join("cargo")))?;
     let archive = dir.join("cargo/debug/libwg_c.a");
-    for (name, macros) in WAYS {
-        println!("wg-c in lwIP with {name}");
-        let program = link(dir, source, macros, &archive)?;
-        run(&mut Command::new(program))?;
+    for way in WAYS {
+        println!("wg-c in lwIP with {}", way.name);
+        run(&mut Command::new(link(dir, source, way, &archive)?))?;
     }
     Ok(())
 }
 
-fn link(dir: &Path, source: &Path, macros: &[&str], archive: &Path) -> Result<PathBuf> {
+fn link(dir: &Path, source: &Path, way: &Way, archive: &Path) -> Result<PathBuf> {
     let backend = root().join("backends/c");
-    let folder = dir.join(if macros.is_empty() { "c-thread" } else { "c-loop" });
+    let folder = dir.join(way.folder);
     std::fs::create_dir_all(&folder)?;
+    let macros = way.macros;
     let includes = |gcc: &mut Command| {
-        for include in ["include", "tests/c", "tests/lwip"] {
+        for include in ["include", "src", "tests/c", "tests/lwip"].iter().chain(way.includes) {
             gcc.arg("-I").arg(backend.join(include));
         }
         for include in ["src/include", "port/include"] {
@@ -57,7 +86,7 @@ fn link(dir: &Path, source: &Path, macros: &[&str], archive: &Path) -> Result<Pa
     for part in ["src/core", "src/core/ipv4", "src/core/ipv6"] {
         theirs.extend(sources(&source.join(part))?);
     }
-    if macros.is_empty() {
+    if !macros.contains(&"-DWG_NO_SYS") {
         theirs.push(source.join("src/api/tcpip.c"));
         theirs.push(source.join("src/api/err.c"));
         theirs.push(source.join("port/sys_arch.c"));
@@ -97,11 +126,31 @@ fn link(dir: &Path, source: &Path, macros: &[&str], archive: &Path) -> Result<Pa
     }
 
     let program = folder.join("test");
-    let mut gcc = Command::new("gcc");
-    gcc.args(FLAGS).args(STRICT).args(macros);
-    includes(&mut gcc);
-    gcc.args(sources(&backend.join("src"))?).args(sources(&backend.join("tests/lwip"))?);
-    gcc.arg(&objects).arg(archive).args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
-    output_of(&mut gcc).context("the test in C")?;
+    let mut link = Command::new("g++");
+    link.args(FLAGS);
+    for part in way.ours {
+        for file in with_extensions(&backend.join(part), &["c", "cpp"])? {
+            // The two tests have a world in common, and each its own `main`.
+            if way.ours.contains(&"tests/esp") && file.ends_with("lwip/main.c") {
+                continue;
+            }
+            let is_c = file.extension().is_some_and(|extension| extension == "c");
+            let object = folder.join(part.replace('/', "-") + "-" + &name_of(&file) + ".o");
+            let (compiler, standard) =
+                if is_c { ("gcc", "-std=c11") } else { ("g++", "-std=c++17") };
+            let mut compile = Command::new(compiler);
+            compile.arg(standard).args(FLAGS).args(STRICT).args(macros);
+            includes(&mut compile);
+            output_of(compile.arg("-c").arg(&file).arg("-o").arg(&object))
+                .with_context(|| file.display().to_string())?;
+            link.arg(object);
+        }
+    }
+    link.arg(&objects).arg(archive).args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
+    output_of(&mut link).context("the test in C")?;
     Ok(program)
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -250,6 +250,13 @@ static void texts(void) {
   CHECK(config.line == 4 && config.column == 13 && strstr(config.sentence, "44 characters") != NULL);
   CHECK_CODE(wg_config_endpoint(bad, sizeof bad - 1, 0, key, text, sizeof text, &number), WG_ERR_CONFIG);
   CHECK_CODE(wg_configure(wg, 0, "\xff", 1, &config), WG_ERR_TEXT);
+  CHECK(strstr(config.sentence, "UTF-8") != NULL);
+  OK(wg_read_config(good, sizeof good - 1, &config));
+  CHECK(config.mtu == 1300 && config.sentence[0] == 0);
+  CHECK_CODE(wg_read_config(bad, sizeof bad - 1, &config), WG_ERR_CONFIG);
+  CHECK(config.line == 4);
+  CHECK_CODE(wg_read_config("", 0, NULL), WG_ERR_NULL);
+  CHECK_CODE(wg_read_config(NULL, 5, &config), WG_ERR_NULL);
   static const char routes[] = "[Interface]\n[Peer]\nPublicKey = " PUBLIC
                                "\nAllowedIPs = 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4\n";
   CHECK_CODE(wg_configure(wg, 0, routes, sizeof routes - 1, &config), WG_ERR_ROUTES_FULL);

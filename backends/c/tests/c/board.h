@@ -40,7 +40,7 @@ struct board {
 };
 
 static inline int board_random(void *context, uint8_t *bytes, size_t length) {
-  struct board *board = context;
+  struct board *board = (struct board *)context;
   board->random_calls++;
   if (board->calls_back != NULL) {
     CHECK_CODE(wg_down(board->calls_back), WG_ERR_BUSY);
@@ -57,14 +57,14 @@ static inline int board_random(void *context, uint8_t *bytes, size_t length) {
 }
 
 static inline int board_unix_time(void *context, uint64_t *seconds, uint32_t *nanoseconds) {
-  struct board *board = context;
+  struct board *board = (struct board *)context;
   *seconds = board->unix_seconds;
   *nanoseconds = 0;
   return board->unix_seconds == 0;
 }
 
 static inline int board_load(void *context, uint8_t record[WG_RECORD_LEN]) {
-  struct board *board = context;
+  struct board *board = (struct board *)context;
   board->loads++;
   if (board->load_fails) {
     return -5;
@@ -77,7 +77,7 @@ static inline int board_load(void *context, uint8_t record[WG_RECORD_LEN]) {
 }
 
 static inline int board_save(void *context, const uint8_t record[WG_RECORD_LEN]) {
-  struct board *board = context;
+  struct board *board = (struct board *)context;
   board->saves++;
   if (board->save_fails) {
     return -5;

@@ -6,6 +6,9 @@
 #include "lwip/sys.h"
 #include "lwip/tcpip.h"
 #endif
+#ifdef WG_TEST_ESP
+#include "stand_ins.h"
+#endif
 
 uint64_t time_us = 1000000;
 struct netif wifi;
@@ -41,15 +44,18 @@ static void defer(void *context) {
 void *test_malloc(size_t size) { return memory_is_out ? NULL : malloc(size); }
 void *test_calloc(size_t count, size_t size) { return memory_is_out ? NULL : calloc(count, size); }
 
-static void lock(void) {
+void lock(void) {
 #ifndef WG_NO_SYS
   LOCK_TCPIP_CORE();
 #endif
 }
 
-static void unlock(void) {
+void unlock(void) {
 #ifndef WG_NO_SYS
   UNLOCK_TCPIP_CORE();
+#ifdef WG_TEST_ESP
+  settle();
+#endif
   sched_yield();
 #endif
 }
@@ -219,6 +225,21 @@ void begin(void) {
   OK(wg_add_peer(gateway.wg, key, &known));
   OK(wg_add_allowed_ip_text(gateway.wg, known, "10.0.0.2"));
   OK(wg_add_allowed_ip_text(gateway.wg, known, "fd00::2"));
+}
+
+static const char *key_text(const uint8_t *key, char text[WG_KEY_TEXT_LEN]) {
+  OK(wg_key_to_base64(text, key));
+  return text;
+}
+
+const char *boards_key_text(void) {
+  static char text[WG_KEY_TEXT_LEN];
+  return key_text(boards_key, text);
+}
+
+const char *gateways_key_text(void) {
+  static char text[WG_KEY_TEXT_LEN];
+  return key_text(gateways_public, text);
 }
 
 void end(void) {

@@ -51,6 +51,12 @@ void gateway_drive(void);
 /* Starts and ends lwIP with Wi-Fi, and the gateway. */
 void begin(void);
 void end(void);
+/* The core lock, which `begin` takes. */
+void lock(void);
+void unlock(void);
+/* Keys of the two in base64: ours private, the gateway's public. */
+const char *boards_key_text(void);
+const char *gateways_key_text(void);
 /* Lets this time pass, in milliseconds, and all that happens in it. */
 void run(uint64_t ms);
 
