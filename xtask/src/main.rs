@@ -11,6 +11,7 @@ mod interop;
 mod kernel;
 mod lan;
 mod lwip;
+mod package_c;
 mod peer;
 mod setup;
 mod size;
@@ -41,6 +42,7 @@ enum Task {
     Interop(interop::Interop),
     Boards(board::Boards),
     Lwip(lwip::Lwip),
+    PackageC(package_c::PackageC),
     BenchHost(bench_host::BenchHost),
     #[command(name = "bench-esp32")]
     BenchEsp32(bench_esp32::BenchEsp32),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Task::Interop(interop) => interop.run(),
         Task::Boards(boards) => boards.run(),
         Task::Lwip(lwip) => lwip.run(),
+        Task::PackageC(package) => package.run(),
         Task::BenchHost(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),
         Task::ConstantTime(check) => check.run(),

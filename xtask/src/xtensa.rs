@@ -70,7 +70,8 @@ impl Firmware<'_> {
         let out = self.target_dir.join(abi.name());
         std::fs::create_dir_all(&out)?;
         let program = out.join(format!("{}.s", self.binary));
-        self.compile(&target, &program)?;
+        let mem = "-Zbuild-std-features=compiler-builtins-mem";
+        self.compile(&target, &program, &["--bin", self.binary, mem])?;
         let builtins = self.builtins(&target)?;
 
         let start = folder().join("asm/start.s");
@@ -91,6 +92,23 @@ impl Firmware<'_> {
                 .arg(&image),
         )?;
         Ok(image)
+    }
+
+    /// Builds `binary` as a library for programs in C, and returns its object and that of
+    /// compiler-builtins. `memcpy` and the like are C's.
+    pub(crate) fn build_library(&self, abi: Abi) -> Result<Vec<PathBuf>> {
+        let target = self.target(abi)?;
+        let out = self.target_dir.join(abi.name());
+        std::fs::create_dir_all(&out)?;
+        let program = out.join(format!("{}.s", self.binary));
+        self.compile(&target, &program, &["-p", self.binary, "--lib", "--crate-type=staticlib"])?;
+        let mut objects = Vec::new();
+        for (source, name) in [(&program, self.binary), (&self.builtins(&target)?, "builtins")] {
+            let object = out.join(format!("{name}.o"));
+            assemble(abi, source, &object)?;
+            objects.push(object);
+        }
+        Ok(objects)
     }
 
     /// The target's description: the compiler's own, with LLVM's data layout for the ABI.
@@ -121,12 +139,12 @@ impl Firmware<'_> {
     /// Compiles the program to assembly at `into`, and compiler-builtins beside it: that one
     /// stays out of LTO, so it is asked for assembly of its own. Asking every crate would have
     /// the backend generate all of `core`, where it fails.
-    fn compile(&self, target: &Path, into: &Path) -> Result<()> {
+    fn compile(&self, target: &Path, into: &Path, what: &[&str]) -> Result<()> {
         let builtins = "profile.release.package.compiler_builtins";
         let mut cargo = Toolchain::find()?.cargo();
         cargo
-            .args(["rustc", "--release", "--locked", "--bin", self.binary])
-            .args(["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"])
+            .args(["rustc", "--release", "--locked", "-Zbuild-std=core,alloc"])
+            .args(what)
             .args(["-Zjson-target-spec", "-Zprofile-rustflags", "--target"])
             .arg(target)
             .arg("--target-dir")

@@ -18,8 +18,8 @@ mod types;
 #[doc(hidden)]
 pub use {ffi::*, types::*};
 
-/// Firmware in C has no unwinding, and there is no reachable panic in here: `cargo xtask package-c`
-/// looks for their messages in the archives.
+/// Firmware in C has no unwinding, and there is no reachable panic: `cargo xtask size` looks for them
+/// in the engine.
 #[cfg(any(target_os = "none", wg_c_bare))]
 #[panic_handler]
 fn stop(_: &core::panic::PanicInfo<'_>) -> ! {

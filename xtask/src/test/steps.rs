@@ -104,6 +104,12 @@ pub(super) fn all() -> Result<Vec<Step>> {
     c.args(["check", "--locked", "-p", "wg-c", "--features", "word32", "-Zbuild-std=core,alloc"]);
     c.args(["--target", EMBEDDED]).current_dir(root());
     steps.push(step("wg-c for a microcontroller", c));
+    // One chip of each instruction set; the others are the same code.
+    let mut archives = xtask("package-c")?;
+    archives.args(
+        ["esp32", "esp32c3", "thumbv6m", "linux-x86_64"].iter().flat_map(|chip| ["--chip", chip]),
+    );
+    steps.push(step("wg-c as packaged", archives));
     steps.push(Step { closing: is_test_summary, ..step("lwip", xtask("lwip")?) });
     let mut interop = xtask("interop")?;
     interop.args(["engine", "blocking", "async"].iter().flat_map(|driver| ["--driver", driver]));
