@@ -20,12 +20,22 @@ pub struct Config {
     pub mtu: u16,
     /// The peers.
     pub peers: Vec<PeerConfig>,
+    /// Whether it carries packets at once. Else it does, and has sockets, once an
+    /// [`InterfaceState`](crate::InterfaceState) has seen the interface up.
+    pub is_up: bool,
 }
 
 impl Default for Config {
     /// No identity, no peers, any port, and an MTU of 1420.
     fn default() -> Self {
-        Self { private_key: None, listen_port: 0, fw_mark: 0, mtu: DEFAULT_MTU, peers: Vec::new() }
+        Self {
+            private_key: None,
+            listen_port: 0,
+            fw_mark: 0,
+            mtu: DEFAULT_MTU,
+            peers: Vec::new(),
+            is_up: true,
+        }
     }
 }
 
@@ -46,6 +56,7 @@ impl From<&wg_core::config::Config<'_>> for Config {
             fw_mark: file.fw_mark(),
             mtu: file.mtu().unwrap_or(DEFAULT_MTU),
             peers: peers.collect(),
+            is_up: true,
         }
     }
 }

@@ -1,18 +1,17 @@
 //! `wg-tokio INTERFACE`: an interface that `wg` and `wg-quick` configure, as wireguard-go makes
 //! one.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use tokio::signal::unix::{SignalKind, signal};
-use wg_tokio::{Config, Error, StampClock, Tun, Tunnel, Uapi, follow_mtu};
+use wg_tokio::{Config, Error, InterfaceState, StampClock, Tun, Tunnel, Uapi};
 
 use crate::Failure;
 
-/// Set in the process that stays.
-const STAYS: &str = "WG_PROCESS_FOREGROUND";
-/// What it says when the interface can be configured.
-const READY: &[u8] = b"ready\n";
+/// What the process in the background says when the interface can be configured.
+const READY: &str = "ready\n";
 
 #[derive(clap::Args)]
 pub(crate) struct Daemon {
@@ -20,9 +19,12 @@ pub(crate) struct Daemon {
     /// the interface is deleted, or by SIGINT or SIGTERM.
     #[arg(value_name = "INTERFACE", required = true)]
     interface: Option<String>,
-    /// Stay in the foreground, and log to standard error.
+    /// Stay in the foreground, and log to standard error. WG_PROCESS_FOREGROUND=1 is the same.
     #[arg(short, long)]
     foreground: bool,
+    /// Say on standard output that the interface is ready, or why not, and leave the terminal.
+    #[arg(long, hide = true, requires = "foreground")]
+    report: bool,
 }
 
 impl Daemon {
@@ -30,18 +32,30 @@ impl Daemon {
         let Some(interface) = &self.interface else {
             return Err(Failure::Usage("name an interface: see wg-tokio --help".into()));
         };
-        let stays = std::env::var_os(STAYS).is_some();
+        let stays = std::env::var_os("WG_PROCESS_FOREGROUND").is_some_and(|value| value == "1");
         if !self.foreground && !stays {
             return go_to_background(interface);
         }
         log_to_standard_error();
+        if self.report {
+            // Fails only for a process that has a session of its own already.
+            let _ = rustix::process::setsid();
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Failure::Trouble(format!("cannot start: {error}")))?;
-        let ready = || if stays && !self.foreground { let_go() } else { Ok(()) };
+        let ready = || if self.report { let_go() } else { Ok(()) };
         let ended = runtime.block_on(run(interface, ready));
         runtime.shutdown_background();
-        ended
+        let (text, code) = match ended {
+            Err(Failure::Usage(text)) if self.report => (text, 2),
+            Err(Failure::Trouble(text)) if self.report => (text, 1),
+            ended => return ended,
+        };
+        // Nobody listens any more once it was ready.
+        log::error!("{text}");
+        let _ = writeln!(io::stdout(), "{text}");
+        Err(Failure::Said(code))
     }
 }
 
@@ -59,49 +73,47 @@ fn log_to_standard_error() {
 /// Starts this program once more, in a session of its own, and waits until it is ready.
 fn go_to_background(interface: &str) -> Result<(), Failure> {
     let failed = |error| Failure::Trouble(format!("cannot go to the background: {error}"));
-    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
-        .arg(interface)
-        .env(STAYS, "1")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let mut said = Vec::new();
-    if let Some(out) = &mut child.stdout {
-        out.read_to_end(&mut said).map_err(failed)?;
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.args(["--foreground", "--report", "--", interface]).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let logs = std::env::var_os("LOG_LEVEL").is_some_and(|level| !level.is_empty());
+    if !logs {
+        command.stderr(Stdio::null());
     }
-    if said == READY {
-        return Ok(());
+    let mut child = command.spawn().map_err(failed)?;
+    let mut said = String::new();
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::new(output);
+        output.read_line(&mut said).map_err(failed)?;
+        if said == READY {
+            return Ok(());
+        }
+        output.read_to_string(&mut said).map_err(failed)?;
     }
-    // It has ended, and said why.
-    let mut why = String::new();
-    if let Some(err) = &mut child.stderr {
-        err.read_to_string(&mut why).map_err(failed)?;
+    let status = child.wait().map_err(failed)?;
+    match (said.trim(), status.code()) {
+        ("", _) => Err(Failure::Trouble(format!("the process in the background ended: {status}"))),
+        // It is in the log already.
+        (_, Some(code)) if logs => Err(Failure::Said(u8::try_from(code).unwrap_or(1))),
+        (said, Some(2)) => Err(Failure::Usage(said.into())),
+        (said, _) => Err(Failure::Trouble(said.into())),
     }
-    let code = child.wait().map_err(failed)?;
-    let why = why.trim().trim_start_matches("wg-tokio: ").to_owned();
-    Err(if code.code() == Some(2) { Failure::Usage(why) } else { Failure::Trouble(why) })
 }
 
-/// Says that all is well, and leaves the terminal of whoever started it.
+/// Says that all is well, and leaves whoever started it. The log stays where it goes.
 fn let_go() -> io::Result<()> {
-    rustix::process::setsid()?;
-    io::stdout().write_all(READY)?;
+    io::stdout().write_all(READY.as_bytes())?;
     io::stdout().flush()?;
-    let null = std::fs::File::options().write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdout(&null)?;
-    Ok(rustix::stdio::dup2_stderr(&null)?)
+    Ok(rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?)
 }
 
 async fn run(interface: &str, ready: impl FnOnce() -> io::Result<()>) -> Result<(), Failure> {
     let cannot_listen = |error| Failure::Trouble(format!("cannot wait for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_listen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_listen)?;
-    let config = Config::default();
+    let config = Config { is_up: false, ..Config::default() };
     let tun = Tun::create(interface, config.mtu)?;
-    let index = tun.index();
+    let mut state = InterfaceState::of(&tun)?;
     let uapi = Uapi::open(interface)?;
     let (handle, tunnel) = Tunnel::new(&config, tun, StampClock::system())?;
     log::info!("{interface} waits for wg to configure it");
@@ -116,8 +128,11 @@ async fn run(interface: &str, ready: impl FnOnce() -> io::Result<()>) -> Result<
     let ended = tokio::select! {
         ended = tunnel.run() => ended,
         () = stop => Ok(()),
-        () = uapi.serve(&handle) => Ok(()),
-        followed = follow_mtu(index, &handle) => followed,
+        () = uapi.serve(&handle) => {
+            log::info!("the configuration socket was removed");
+            Ok(())
+        }
+        () = state.follow(&handle) => Ok(()),
     };
     match ended {
         Err(Error::Packets(_))

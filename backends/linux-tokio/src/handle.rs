@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use wg_core::{AddPeerError, AllowedIp, Instant, PeerStatus, PresharedKey, PublicKey, Refusals};
 use zeroize::Zeroizing;
 
+use crate::error::Error;
 use crate::uapi::Transaction;
 
 /// One peer as it should be.
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     RemovePeer(PublicKey, oneshot::Sender<()>),
     SetEndpoint(PublicKey, SocketAddr, oneshot::Sender<()>),
     SetMtu(u16, oneshot::Sender<()>),
+    SetUp(bool, oneshot::Sender<Result<(), Error>>),
     ForgetSessions(oneshot::Sender<()>),
     Describe(oneshot::Sender<Zeroizing<String>>),
     Configure(Box<Transaction>, oneshot::Sender<Result<(), Errno>>),
@@ -165,6 +167,12 @@ impl Handle {
     /// [`Stopped`].
     pub async fn forget_sessions(&self) -> Result<(), Stopped> {
         self.ask(Command::ForgetSessions).await
+    }
+
+    /// Says whether the interface is up. Set down, a tunnel closes its sockets, wipes the keys
+    /// of all sessions and drops what waits; set up, it has its port again, or stays down.
+    pub(crate) async fn set_up(&self, is_up: bool) -> Result<Result<(), Error>, Stopped> {
+        self.ask(|answer| Command::SetUp(is_up, answer)).await
     }
 
     /// What the configuration protocol tells of the tunnel, keys included.

@@ -139,10 +139,12 @@ impl Journal {
         }
     }
 
-    /// Forgets a peer that was removed.
-    pub(crate) fn forget(&mut self, peer: PeerId) {
-        self.topics.remove(&Topic::Session(peer));
-        self.topics.remove(&Topic::Moved(peer));
+    /// Forgets the peers that are not to be `kept`.
+    pub(crate) fn retain(&mut self, kept: impl Fn(PeerId) -> bool) {
+        self.topics.retain(|topic, _| match topic {
+            Topic::Session(peer) | Topic::Moved(peer) => kept(*peer),
+            Topic::Refused(_) | Topic::Unsent | Topic::Lost => true,
+        });
     }
 }
 

@@ -41,7 +41,7 @@ The same with the tools of WireGuard:
   WG_QUICK_USERSPACE_IMPLEMENTATION=wg-tokio wg-quick up ./wg0.conf
   wg show
 
-LOG_LEVEL is verbose, info, error or silent, for an interface in the foreground.
+LOG_LEVEL is verbose, info, error or silent. In the background nothing is logged without it.
 
 Exit codes: 0 after a clean stop, 1 when the machine is in the way, 2 when the arguments or the
 file are wrong.";
@@ -83,6 +83,8 @@ enum Failure {
     /// The arguments or the configuration.
     Usage(String),
     Trouble(String),
+    /// What has been said already, and its exit code.
+    Said(u8),
 }
 
 impl From<Error> for Failure {
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => (text, 2),
         Err(Failure::Trouble(text)) => (text, 1),
+        Err(Failure::Said(code)) => return ExitCode::from(code),
     };
     // There is nobody to tell when even this fails.
     let _ = writeln!(io::stderr(), "wg-tokio: {text}");
@@ -156,10 +159,11 @@ impl Run {
                 // The tunnel carries traffic without it.
                 let uapi = Uapi::open(&name).map_err(|error| log::warn!("{error}")).ok();
                 let serve = async {
-                    match &uapi {
-                        Some(uapi) => uapi.serve(&handle).await,
-                        None => core::future::pending().await,
+                    if let Some(uapi) = &uapi {
+                        uapi.serve(&handle).await;
+                        log::warn!("the configuration socket was removed: no wg from now on");
                     }
+                    core::future::pending::<()>().await;
                 };
                 log::info!("{name} is up, listening on UDP port {}", tunnel.listen_port());
                 tokio::spawn(names.follow(handle.clone()));

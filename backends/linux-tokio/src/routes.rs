@@ -2,7 +2,6 @@
 
 mod check;
 mod diversion;
-mod link;
 mod netlink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +14,9 @@ use wg_core::AllowedIp;
 use wg_core::config::{Config, InterfaceAddress};
 
 use self::diversion::{Diversion, FIRST_TABLE};
-use self::link::{Link, Links};
 use self::netlink::io_error;
 use crate::error::Error;
+use crate::link::{self, Link, Links};
 use crate::tun::Tun;
 
 const MAIN_TABLE: u32 = RouteHeader::RT_TABLE_MAIN as u32;
@@ -240,6 +239,7 @@ impl Routes {
             if tunnel.set_mtu(link.mtu).await.is_err() {
                 break;
             }
+            link::set_up(&self.name, tunnel, link.is_up).await;
             if !link.is_up && before.is_up {
                 log::warn!(
                     "{} was set down: no packets until it is up again; those for its default \
@@ -269,21 +269,6 @@ impl Routes {
             diversion.undo(&self.netlink).await;
         }
     }
-}
-
-/// Tells a tunnel each MTU that others give to the interface with this number. Never ends but with
-/// an error; may be dropped at any time.
-///
-/// # Errors
-/// [`Error::Network`] when the kernel cannot be asked.
-pub async fn follow_mtu(index: u32, tunnel: &crate::Handle) -> Result<(), Error> {
-    let (_, mut links) = link::open()?;
-    while let Some(link) = links.next(index).await {
-        if tunnel.set_mtu(link.mtu).await.is_err() {
-            break;
-        }
-    }
-    core::future::pending().await
 }
 
 /// So that answers to marked datagrams pass a strict reverse path filter.

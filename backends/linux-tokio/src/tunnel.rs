@@ -2,6 +2,7 @@
 
 mod configure;
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::io;
 
@@ -10,15 +11,15 @@ use getrandom::rand_core::{TryRng, UnwrapErr};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wg_core::{
-    AddPeerError, Connection, DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId,
-    PresharedKey, PrivateKey, PublicKey, Received, Refusal, SendError, Source, Tai64n,
+    DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, Received, Refusal, SendError,
+    Source, Tai64n,
 };
 use wg_nal::{IcmpError, LONGEST_ICMP};
 
 use crate::clock::{StampClock, StateError};
 use crate::config::Config;
 use crate::error::Error;
-use crate::handle::{Command, Handle, PeerConfig, Status};
+use crate::handle::{Command, Handle};
 use crate::journal::Journal;
 use crate::packets::{Arrivals, Batch, HEAD_ROOM, Packets};
 use crate::time::{Alarm, Sleep, now};
@@ -28,7 +29,7 @@ use crate::waiting::Waiting;
 /// Rounds of receiving before anything else gets its turn.
 const ROUNDS: usize = 8;
 /// A socket or a file that fails is left alone for so long.
-const RECOVERY: core::time::Duration = core::time::Duration::from_millis(200);
+const RECOVERY: Duration = Duration::from_millis(200);
 
 /// A WireGuard tunnel that is ready to run.
 ///
@@ -49,10 +50,9 @@ pub struct Tunnel<P> {
     outbox: Outbox,
     journal: Journal,
     mtu: u16,
-    /// Who configures the tunnel may ask for these again; the engine does not tell them.
-    private_key: Option<PrivateKey>,
     fw_mark: u32,
-    preshared_keys: HashMap<PublicKey, PresharedKey>,
+    /// When each peer's last handshake was, since 1970: said the same whoever asks whenever.
+    handshakes: HashMap<PeerId, (Instant, Duration)>,
     /// Dropped last: whoever waits for the end waits for this.
     commands: mpsc::Receiver<Command>,
 }
@@ -74,13 +74,11 @@ impl<P: Packets> Tunnel<P> {
     /// [`Error::Timer`] or [`Error::Peer`].
     pub fn new(config: &Config, packets: P, clock: StampClock) -> Result<(Handle, Self), Error> {
         SysRng.try_next_u32().map_err(|_| Error::Random)?;
-        let underlay = Underlay::bind(config.listen_port, config.fw_mark).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::AddrInUse => Error::PortInUse(config.listen_port),
-                io::ErrorKind::PermissionDenied if config.fw_mark != 0 => Error::Mark(error),
-                _ => Error::Sockets(error),
-            }
-        })?;
+        let underlay = if config.is_up {
+            configure::open(config.listen_port, config.fw_mark)?
+        } else {
+            Underlay::closed(config.listen_port)
+        };
         let (handle, commands) = Handle::new();
         let mut tunnel = Self {
             device: Device::growing(),
@@ -96,12 +94,14 @@ impl<P: Packets> Tunnel<P> {
             outbox: Outbox::default(),
             journal: Journal::default(),
             mtu: config.mtu,
-            private_key: config.private_key.clone(),
             fw_mark: config.fw_mark,
-            preshared_keys: HashMap::new(),
+            handshakes: HashMap::new(),
             commands,
         };
         let now = now();
+        if !config.is_up {
+            tunnel.device.down();
+        }
         tunnel.device.set_mtu(config.mtu);
         tunnel.device.set_private_key(now, config.private_key.as_ref());
         for peer in &config.peers {
@@ -309,92 +309,6 @@ impl<P: Packets> Tunnel<P> {
             && let Some(reservation) = self.clock.reservation()
         {
             self.reserving = Some(tokio::task::spawn_blocking(move || reservation.write()));
-        }
-    }
-
-    fn obey(&mut self, now: Instant, command: Command) {
-        // Whoever asked may not be interested in the answer any more.
-        match command {
-            Command::Status(answer) => drop(answer.send(self.status(now))),
-            Command::SetPeer(peer, answer) => drop(answer.send(self.set_peer(now, &peer))),
-            Command::RemovePeer(key, answer) => {
-                self.remove_peer(&key);
-                let _ = answer.send(());
-            }
-            Command::SetEndpoint(key, at, answer) => {
-                if let Some(peer) = self.device.find_peer(&key) {
-                    self.device.set_endpoint(now, peer, at);
-                }
-                let _ = answer.send(());
-            }
-            Command::SetMtu(mtu, answer) => {
-                self.mtu = mtu;
-                self.device.set_mtu(mtu);
-                let _ = answer.send(());
-            }
-            Command::ForgetSessions(answer) => {
-                self.forget_sessions(now);
-                let _ = answer.send(());
-            }
-            Command::Describe(answer) => drop(answer.send(self.describe(now))),
-            Command::Configure(transaction, answer) => {
-                let _ = answer.send(self.configure(now, &transaction));
-            }
-            Command::Stop => {}
-        }
-        self.drain(now);
-    }
-
-    fn remove_peer(&mut self, key: &PublicKey) {
-        self.preshared_keys.remove(key);
-        if let Some(peer) = self.device.find_peer(key) {
-            self.device.remove_peer(peer);
-            self.waiting.purge(peer);
-            self.journal.forget(peer);
-        }
-    }
-
-    /// Wipes all session keys. Who had a session is called, as it would not notice for a while;
-    /// what waited for one goes on waiting.
-    fn forget_sessions(&mut self, now: Instant) {
-        let peers: Vec<_> = self.device.peers().collect();
-        let mut had_one = peers.clone();
-        had_one.retain(|id| {
-            self.device.peer(now, *id).is_some_and(|peer| peer.connection == Connection::Up)
-        });
-        self.device.down();
-        self.device.up(now);
-        for peer in had_one {
-            self.device.connect(now, peer);
-        }
-        for peer in peers {
-            self.send_what_waits(now, peer);
-        }
-        self.drain(now);
-    }
-
-    fn set_peer(&mut self, now: Instant, config: &PeerConfig) -> Result<(), AddPeerError> {
-        let peer = self.device.add_peer(&config.public_key)?;
-        self.set_preshared_key(peer, config.public_key, &config.preshared_key);
-        if let Some(endpoint) = config.endpoint {
-            self.device.set_endpoint(now, peer, endpoint);
-        }
-        self.device.remove_allowed_ips(peer);
-        for prefix in &config.allowed_ips {
-            self.device.add_allowed_ip(peer, *prefix).map_err(|_| AddPeerError::Full)?;
-        }
-        self.device.set_persistent_keepalive(now, peer, config.persistent_keepalive);
-        Ok(())
-    }
-
-    fn status(&self, now: Instant) -> Status {
-        Status {
-            at: now,
-            public_key: self.device.public_key(),
-            listen_port: self.underlay.port(),
-            peers: self.device.peers().filter_map(|id| self.device.peer(now, id)).collect(),
-            refusals: *self.device.refusals(),
-            waited_in_vain: self.waiting.dropped(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The cross-platform configuration protocol of WireGuard implementations in user space: what
 //! `wg` asks and sets over a socket, a `key=value` a line, with an empty line at the end.
 
+mod reader;
 mod server;
 mod status;
 
@@ -21,7 +22,7 @@ pub(crate) enum Request {
 }
 
 /// All that one `set` changes, in one go or not at all. What is `None` stays as it is.
-#[derive(Debug, Default)]
+#[derive(PartialEq, Eq, Debug, Default)]
 pub(crate) struct Transaction {
     /// `Some(None)` takes the identity away.
     pub(crate) private_key: Option<Option<PrivateKey>>,
@@ -33,7 +34,7 @@ pub(crate) struct Transaction {
 }
 
 /// What changes of one peer.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub(crate) struct PeerChange {
     pub(crate) public_key: PublicKey,
     pub(crate) remove: bool,
@@ -80,6 +81,11 @@ enum State {
 }
 
 impl Parser {
+    /// Whether nothing of a request has come yet.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Start)
+    }
+
     /// Takes the next line, without its end; the empty line completes a request.
     pub(crate) fn line(&mut self, line: &str) -> Option<Result<Request, Errno>> {
         if line.is_empty() {
@@ -102,6 +108,7 @@ impl Parser {
             }
             (State::Start, _) => Err(Errno::EPROTO),
             (State::Get, _) => Err(Errno::EINVAL),
+            (State::Set(_), line) if !line.contains('=') => Err(Errno::EPROTO),
             (State::Set(transaction), line) => transaction.take(line).ok_or(Errno::EINVAL),
             (State::Failed(_), _) => Ok(()),
         };
@@ -148,7 +155,11 @@ impl PeerChange {
             "preshared_key" => self.preshared_key = Some(PresharedKey::from_hex(value).ok()?),
             "endpoint" => self.endpoint = Some(endpoint(value)?),
             "persistent_keepalive_interval" => self.persistent_keepalive = Some(number(value)?),
-            "replace_allowed_ips" => self.replace_allowed_ips = is_true(value)?,
+            "replace_allowed_ips" => {
+                self.replace_allowed_ips = is_true(value)?;
+                // Those before this line are replaced as well.
+                self.allowed_ips.clear();
+            }
             "allowed_ip" => {
                 let (text, adds) = match value.strip_prefix('-') {
                     Some(text) => (text, false),

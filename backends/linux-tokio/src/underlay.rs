@@ -94,6 +94,16 @@ impl Underlay {
         Ok(Self { v4, v6, port })
     }
 
+    /// No sockets; `port` is the one to open them on later.
+    pub(crate) fn closed(port: u16) -> Self {
+        Self { v4: None, v6: None, port }
+    }
+
+    /// Whether there are sockets.
+    pub(crate) fn is_open(&self) -> bool {
+        self.v4.is_some() || self.v6.is_some()
+    }
+
     /// Marks what is sent from now on, in both families or in none; 0 is no mark.
     pub(crate) fn set_mark(&self, fw_mark: u32, before: u32) -> io::Result<()> {
         let mut sockets = [&self.v4, &self.v6].into_iter().flatten();

@@ -37,6 +37,16 @@ impl Waiting {
         purged
     }
 
+    /// Drops what waits for peers that are not to be `kept`.
+    pub(crate) fn retain(&mut self, kept: impl Fn(PeerId) -> bool) {
+        let dropped = &mut self.dropped;
+        self.queues.retain(|peer, queue| {
+            let stays = kept(*peer);
+            *dropped += if stays { 0 } else { queue.len() as u64 };
+            stays
+        });
+    }
+
     /// How many packets waited in vain, for all peers.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

@@ -8,7 +8,7 @@ use zerocopy::byteorder::little_endian::U32;
 use super::Device;
 use crate::ip::AllowedIp;
 use crate::keypair::Keypair;
-use crate::keys::PublicKey;
+use crate::keys::{PresharedKey, PrivateKey, PublicKey};
 use crate::message::kind;
 use crate::peer::PeerId;
 use crate::refusal::{Refusal, Refusals};
@@ -58,6 +58,19 @@ impl Device<'_> {
     /// The device's own public key, unless it has none.
     pub fn public_key(&self) -> Option<PublicKey> {
         self.identity.keys().map(|keys| keys.public)
+    }
+
+    /// The device's private key, unless it has none: for those who may read it back, as the
+    /// administrator of a host may.
+    pub fn private_key(&self) -> Option<PrivateKey> {
+        self.identity.keys().and_then(|keys| PrivateKey::from_bytes(*keys.private.as_bytes()))
+    }
+
+    /// The pre-shared key of a peer, for the same; `None` when the peer was removed.
+    pub fn preshared_key(&self, id: PeerId) -> Option<PresharedKey> {
+        let peer = self.peers.get(id.slot)?;
+        let alive = peer.occupied && peer.generation == id.generation;
+        alive.then(|| peer.remote.preshared.clone())
     }
 
     /// The state of one peer; `None` when it was removed.

@@ -1,90 +1,215 @@
-//! A tunnel as the configuration protocol shows it, and changes it while it runs.
+//! What others ask of a tunnel while it runs.
 
+use core::time::Duration;
 use std::io;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use wg_core::{Instant, PeerId, PresharedKey, PublicKey};
+use wg_core::{AddPeerError, Connection, Instant};
 use zeroize::Zeroizing;
 
 use super::Tunnel;
+use crate::error::Error;
+use crate::handle::{Command, PeerConfig, Status};
 use crate::packets::Packets;
 use crate::uapi::{Known, PeerChange, Transaction, describe};
 use crate::underlay::Underlay;
 
+/// Opens the sockets.
+pub(super) fn open(port: u16, fw_mark: u32) -> Result<Underlay, Error> {
+    Underlay::bind(port, fw_mark).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::PortInUse(port),
+        io::ErrorKind::PermissionDenied if fw_mark != 0 => Error::Mark(error),
+        _ => Error::Sockets(error),
+    })
+}
+
 impl<P: Packets> Tunnel<P> {
-    pub(super) fn describe(&self, now: Instant) -> Zeroizing<String> {
+    pub(super) fn obey(&mut self, now: Instant, command: Command) {
+        // Whoever asked may not be interested in the answer any more.
+        match command {
+            Command::Status(answer) => drop(answer.send(self.status(now))),
+            Command::SetPeer(peer, answer) => drop(answer.send(self.set_peer(now, &peer))),
+            Command::RemovePeer(key, answer) => {
+                if let Some(peer) = self.device.find_peer(&key) {
+                    self.device.remove_peer(peer);
+                }
+                self.forget_removed(now);
+                let _ = answer.send(());
+            }
+            Command::SetEndpoint(key, at, answer) => {
+                if let Some(peer) = self.device.find_peer(&key) {
+                    self.device.set_endpoint(now, peer, at);
+                }
+                let _ = answer.send(());
+            }
+            Command::SetMtu(mtu, answer) => {
+                self.mtu = mtu;
+                self.device.set_mtu(mtu);
+                let _ = answer.send(());
+            }
+            Command::ForgetSessions(answer) => {
+                self.forget_sessions(now);
+                let _ = answer.send(());
+            }
+            Command::SetUp(is_up, answer) => drop(answer.send(self.set_up(now, is_up))),
+            Command::Describe(answer) => drop(answer.send(self.describe(now))),
+            Command::Configure(transaction, answer) => {
+                let _ = answer.send(self.configure(now, &transaction));
+            }
+            Command::Stop => {}
+        }
+        self.drain(now);
+    }
+
+    /// Wipes all session keys. Who had a session is called, as it would not notice for a while;
+    /// what waited for one goes on waiting.
+    pub(super) fn forget_sessions(&mut self, now: Instant) {
+        if !self.device.is_up() {
+            return;
+        }
+        let peers: Vec<_> = self.device.peers().collect();
+        let mut had_one = peers.clone();
+        had_one.retain(|id| {
+            self.device.peer(now, *id).is_some_and(|peer| peer.connection == Connection::Up)
+        });
+        self.device.down();
+        self.device.up(now);
+        for peer in had_one {
+            self.device.connect(now, peer);
+        }
+        for peer in peers {
+            self.send_what_waits(now, peer);
+        }
+        self.drain(now);
+    }
+
+    pub(super) fn set_peer(
+        &mut self,
+        now: Instant,
+        config: &PeerConfig,
+    ) -> Result<(), AddPeerError> {
+        let peer = self.device.add_peer(&config.public_key)?;
+        self.device.set_preshared_key(peer, &config.preshared_key);
+        if let Some(endpoint) = config.endpoint {
+            self.device.set_endpoint(now, peer, endpoint);
+        }
+        self.device.remove_allowed_ips(peer);
+        for prefix in &config.allowed_ips {
+            self.device.add_allowed_ip(peer, *prefix).map_err(|_| AddPeerError::Full)?;
+        }
+        self.device.set_persistent_keepalive(now, peer, config.persistent_keepalive);
+        Ok(())
+    }
+
+    fn set_up(&mut self, now: Instant, is_up: bool) -> Result<(), Error> {
+        if is_up == self.device.is_up() {
+            return Ok(());
+        }
+        if is_up {
+            self.underlay = open(self.underlay.port(), self.fw_mark)?;
+            self.device.up(now);
+            log::info!("listening on UDP port {}", self.underlay.port());
+        } else {
+            self.device.down();
+            self.waiting.retain(|_| false);
+            self.underlay = Underlay::closed(self.underlay.port());
+        }
+        Ok(())
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        Status {
+            at: now,
+            public_key: self.device.public_key(),
+            listen_port: self.underlay.port(),
+            peers: self.device.peers().filter_map(|id| self.device.peer(now, id)).collect(),
+            refusals: *self.device.refusals(),
+            waited_in_vain: self.waiting.dropped(),
+        }
+    }
+
+    fn describe(&mut self, now: Instant) -> Zeroizing<String> {
+        let said = core::mem::take(&mut self.handshakes);
+        for id in self.device.peers() {
+            let Some(at) = self.device.peer(now, id).and_then(|peer| peer.last_handshake) else {
+                continue;
+            };
+            let same = said.get(&id).filter(|(of, _)| *of == at);
+            let time = same.copied().unwrap_or_else(|| (at, since_1970(now, at)));
+            self.handshakes.insert(id, time);
+        }
         let known = Known {
-            private_key: self.private_key.as_ref(),
-            preshared_keys: &self.preshared_keys,
+            handshakes: &self.handshakes,
             listen_port: self.underlay.port(),
             fw_mark: self.fw_mark,
         };
-        describe(&self.device, now, SystemTime::now(), &known)
+        describe(&self.device, now, &known)
     }
 
     /// Changes all that a transaction says. What can fail comes first, and changes nothing then.
-    pub(super) fn configure(
-        &mut self,
-        now: Instant,
-        transaction: &Transaction,
-    ) -> Result<(), Errno> {
-        self.configure_sockets(transaction).map_err(|error| {
+    fn configure(&mut self, now: Instant, transaction: &Transaction) -> Result<(), Errno> {
+        self.configure_sockets(now, transaction).map_err(|error| {
             log::warn!("cannot change the sockets: {error}");
-            error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+            match error {
+                Error::PortInUse(_) => Errno::EADDRINUSE,
+                Error::Mark(error) | Error::Sockets(error) => {
+                    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+                }
+                _ => Errno::EIO,
+            }
         })?;
         if let Some(key) = &transaction.private_key {
             self.device.set_private_key(now, key.as_ref());
-            self.private_key.clone_from(key);
-            // Our own key is no peer any more.
-            if let Some(ourselves) = self.device.public_key() {
-                self.preshared_keys.remove(&ourselves);
-            }
         }
         if transaction.replace_peers {
-            let keys: Vec<_> = self.device.peers().collect();
-            for id in keys {
-                if let Some(peer) = self.device.peer(now, id) {
-                    self.remove_peer(&peer.public_key);
-                }
-            }
+            self.device.retain_peers([]);
         }
         for change in &transaction.peers {
             self.change_peer(now, change);
         }
+        self.forget_removed(now);
         Ok(())
     }
 
-    fn configure_sockets(&mut self, transaction: &Transaction) -> io::Result<()> {
+    fn configure_sockets(&mut self, now: Instant, transaction: &Transaction) -> Result<(), Error> {
+        let port = transaction.listen_port.unwrap_or_else(|| self.underlay.port());
         let mark = transaction.fw_mark.unwrap_or(self.fw_mark);
-        match transaction.listen_port {
-            Some(port) if port != self.underlay.port() => {
-                self.underlay = Underlay::bind(port, mark)?;
-                log::info!("listening on UDP port {}", self.underlay.port());
-            }
-            _ if mark != self.fw_mark => self.underlay.set_mark(mark, self.fw_mark)?,
-            _ => {}
+        if (port, mark) == (self.underlay.port(), self.fw_mark) {
+            return Ok(());
+        }
+        if !self.underlay.is_open() {
+            self.underlay = Underlay::closed(port);
+        } else if port == self.underlay.port() {
+            self.underlay.set_mark(mark, self.fw_mark).map_err(Error::Mark)?;
+        } else {
+            self.underlay = open(port, mark)?;
+            log::info!("listening on UDP port {}", self.underlay.port());
         }
         self.fw_mark = mark;
+        // Datagrams may take another way, on which the address that we were called by is wrong.
+        let peers: Vec<_> = self.device.peers().collect();
+        for peer in peers {
+            if let Some(at) = self.device.endpoint(peer) {
+                self.device.set_endpoint(now, peer, at);
+            }
+        }
         Ok(())
     }
 
     fn change_peer(&mut self, now: Instant, change: &PeerChange) {
-        let key = change.public_key;
-        if change.remove {
-            return self.remove_peer(&key);
-        }
-        let peer = match self.device.find_peer(&key) {
+        let peer = match self.device.find_peer(&change.public_key) {
+            Some(peer) if change.remove => return self.device.remove_peer(peer),
             Some(peer) => peer,
-            None if change.update_only => return,
+            None if change.remove || change.update_only => return,
             // Our own key is silently no peer; memory grows.
-            None => match self.device.add_peer(&key) {
+            None => match self.device.add_peer(&change.public_key) {
                 Ok(peer) => peer,
                 Err(_) => return,
             },
         };
         if let Some(preshared) = &change.preshared_key {
-            self.set_preshared_key(peer, key, preshared);
+            self.device.set_preshared_key(peer, preshared);
         }
         if change.replace_allowed_ips {
             self.device.remove_allowed_ips(peer);
@@ -104,12 +229,16 @@ impl<P: Packets> Tunnel<P> {
         }
     }
 
-    pub(super) fn set_preshared_key(&mut self, peer: PeerId, of: PublicKey, key: &PresharedKey) {
-        self.device.set_preshared_key(peer, key);
-        if key.is_none() {
-            self.preshared_keys.remove(&of);
-        } else {
-            self.preshared_keys.insert(of, key.clone());
-        }
+    /// Drops what is left of peers that are not there any more.
+    fn forget_removed(&mut self, now: Instant) {
+        let is_there = |peer| self.device.peer(now, peer).is_some();
+        self.waiting.retain(is_there);
+        self.journal.retain(is_there);
     }
+}
+
+/// The time of day of an instant in the past.
+fn since_1970(now: Instant, then: Instant) -> Duration {
+    let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    today.saturating_sub(now.saturating_since(then))
 }

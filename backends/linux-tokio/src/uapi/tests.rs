@@ -1,5 +1,6 @@
-use std::net::SocketAddr;
+use proptest::prelude::*;
 
+use super::reader::{LONGEST_REQUEST, Reader};
 use super::*;
 
 const KEY: &str = "e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a";
@@ -66,7 +67,6 @@ fn every_wrong_line_is_refused() {
         "listen_port=+1",
         "listen_port=-1",
         "listen_port=",
-        "listen_port",
         "=",
         "fwmark=4294967296",
         "fwmark=0x10",
@@ -116,36 +116,155 @@ fn requests_follow_each_other_on_one_connection() {
 }
 
 #[test]
-fn any_lines_at_all_are_answered_and_never_a_panic() {
-    let pieces = [
-        "set=1",
-        "get=1",
-        "",
-        "public_key=",
-        KEY,
-        "=",
-        "allowed_ip=",
-        "-",
-        "::/0",
-        "endpoint=[",
-        "]:1",
-        "%",
-        "é",
-        "fwmark=",
-        "18446744073709551616",
-        "remove=true",
-        "\u{0}",
-    ];
-    let mut random = 7_u64;
-    for _ in 0..20_000 {
-        let mut parser = Parser::default();
-        for _ in 0..8 {
-            let mut line = String::new();
-            for _ in 0..3 {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                line += pieces[(random >> 33) as usize % pieces.len()];
+fn what_is_no_key_and_value_is_a_matter_of_the_protocol() {
+    assert_eq!(set("listen_port").err(), Some(Errno::EPROTO));
+    assert_eq!(set(" ").err(), Some(Errno::EPROTO));
+}
+
+#[test]
+fn a_replacement_of_allowed_ips_counts_for_the_lines_before_it_too() {
+    let transaction = set(&format!(
+        "public_key={KEY}\nallowed_ip=10.0.0.0/8\nreplace_allowed_ips=true\nallowed_ip=10.1.0.0/16"
+    ));
+    let left = ("10.1.0.0/16".parse().unwrap(), true);
+    assert_eq!(transaction.unwrap().peers[0].allowed_ips, [left]);
+}
+
+#[test]
+fn a_line_or_a_request_without_an_end_takes_no_more_memory_than_a_long_one() {
+    let mut reader = Reader::default();
+    assert!(reader.read(b"set=1\nfwmark=").unwrap().is_none());
+    assert_eq!(reader.read(&[b'0'; 1000]).err(), Some(Errno::EINVAL));
+
+    let mut reader = Reader::default();
+    assert!(reader.read(b"set=1\n").unwrap().is_none());
+    let line = format!("public_key={KEY}\n");
+    let lines = (0..LONGEST_REQUEST / line.len() + 2).map(|_| reader.read(line.as_bytes()));
+    assert_eq!(lines.filter_map(Result::err).next(), Some(Errno::ENOMEM));
+}
+
+/// A transaction as a client writes it.
+fn written(transaction: &Transaction) -> String {
+    let mut text = String::from("set=1\n");
+    let mut line = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            text += &format!("{key}={value}\n");
+        }
+    };
+    let truth = |yes: bool| yes.then(|| "true".to_owned());
+    let hex = |key: &Option<PrivateKey>| match key {
+        Some(key) => key.expose_hex().as_str().to_owned(),
+        None => "0".repeat(64),
+    };
+    line("private_key", transaction.private_key.as_ref().map(hex));
+    line("listen_port", transaction.listen_port.map(|port| port.to_string()));
+    line("fwmark", transaction.fw_mark.map(|mark| mark.to_string()));
+    line("replace_peers", truth(transaction.replace_peers));
+    for peer in &transaction.peers {
+        line("public_key", Some(format!("{:x}", peer.public_key)));
+        line("remove", truth(peer.remove));
+        line("update_only", truth(peer.update_only));
+        let preshared = peer.preshared_key.as_ref();
+        line("preshared_key", preshared.map(|key| key.expose_hex().as_str().to_owned()));
+        line("endpoint", peer.endpoint.map(|at| at.to_string()));
+        let keepalive = peer.persistent_keepalive;
+        line("persistent_keepalive_interval", keepalive.map(|seconds| seconds.to_string()));
+        line("replace_allowed_ips", truth(peer.replace_allowed_ips));
+        for (prefix, adds) in &peer.allowed_ips {
+            line("allowed_ip", Some(format!("{}{prefix}", if *adds { "" } else { "-" })));
+        }
+    }
+    text + "\n"
+}
+
+fn allowed_ip() -> impl Strategy<Value = (AllowedIp, bool)> {
+    (any::<IpAddr>(), any::<u8>(), any::<bool>()).prop_map(|(addr, cidr, adds)| {
+        let cidr = if addr.is_ipv4() { cidr % 33 } else { cidr % 129 };
+        (AllowedIp::new(addr, cidr).unwrap(), adds)
+    })
+}
+
+prop_compose! {
+    fn peer()(
+        key in any::<[u8; 32]>(),
+        flags in any::<[bool; 3]>(),
+        preshared_key in any::<Option<[u8; 32]>>(),
+        endpoint in any::<Option<(IpAddr, u16)>>(),
+        persistent_keepalive in any::<Option<u16>>(),
+        allowed_ips in proptest::collection::vec(allowed_ip(), 0..4),
+    ) -> PeerChange {
+        let is_place = |(ip, port): &(IpAddr, u16)| !ip.is_unspecified() && *port != 0;
+        PeerChange {
+            public_key: PublicKey::from_bytes(key),
+            remove: flags[0],
+            update_only: flags[1],
+            preshared_key: preshared_key.map(PresharedKey::from_bytes),
+            endpoint: endpoint.filter(is_place).map(SocketAddr::from),
+            persistent_keepalive,
+            replace_allowed_ips: flags[2],
+            allowed_ips,
+        }
+    }
+}
+
+prop_compose! {
+    fn transaction()(
+        private_key in any::<Option<[u8; 32]>>(),
+        listen_port in any::<Option<u16>>(),
+        fw_mark in any::<Option<u32>>(),
+        replace_peers in any::<bool>(),
+        peers in proptest::collection::vec(peer(), 0..4),
+    ) -> Transaction {
+        let private_key = private_key.map(PrivateKey::from_bytes);
+        Transaction { private_key, listen_port, fw_mark, replace_peers, peers }
+    }
+}
+
+/// Lines that are nearly right.
+fn nearly() -> impl Strategy<Value = String> {
+    let key = "(set|get|private_key|listen_port|fwmark|replace_peers|public_key|remove|\
+               update_only|preshared_key|endpoint|persistent_keepalive_interval|\
+               replace_allowed_ips|allowed_ip|protocol_version|errno)?";
+    let value = "(1|true|-?[0-9]{1,6}|[0-9a-f]{64}|-?[0-9.:a-f]{1,12}/[0-9]{1,3}|\
+                 \\[::1%?l?o?\\]:[0-9]{1,5})?";
+    let lines = proptest::collection::vec((key, "=?", value, "\n{0,2}"), 0..12);
+    lines.prop_map(|lines| lines.into_iter().map(|(a, b, c, d)| a + &b + &c + &d).collect())
+}
+
+proptest! {
+    #[test]
+    fn a_transaction_is_read_as_it_was_written_wherever_it_is_split(
+        transaction in transaction(),
+        size in 1_usize..200,
+    ) {
+        let text = written(&transaction) + "get=1\n\n";
+        let mut reader = Reader::default();
+        let mut requests = Vec::new();
+        for mut piece in text.as_bytes().chunks(size) {
+            while let Some((request, rest)) = reader.read(piece).unwrap() {
+                requests.push(request.unwrap());
+                piece = rest;
             }
-            let _ = parser.line(&line);
+        }
+        let Ok([Request::Set(read), Request::Get]) = <[_; 2]>::try_from(requests) else {
+            panic!("a set and a get");
+        };
+        prop_assert_eq!(*read, transaction);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), nearly in nearly(), size in 1_usize..99) {
+        for text in [bytes.as_slice(), nearly.as_bytes(), format!("set=1\n{nearly}\n").as_bytes()] {
+            let mut reader = Reader::default();
+            'all: for mut piece in text.chunks(size) {
+                loop {
+                    match reader.read(piece) {
+                        Ok(Some((_, rest))) => piece = rest,
+                        Ok(None) => break,
+                        Err(_) => break 'all,
+                    }
+                }
+            }
         }
     }
 }

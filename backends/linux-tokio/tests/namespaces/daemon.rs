@@ -180,6 +180,61 @@ fn it_ends_with_its_interface_and_leaves_nothing_that_blocks_the_next_start() {
     );
 }
 
+/// UDP ports that are listened on in a namespace.
+fn ports(namespace: &str) -> String {
+    sh(&format!("ip netns exec {namespace} ss -Huln"))
+}
+
+#[test]
+fn set_down_it_has_no_sockets_and_no_sessions_and_set_up_it_has_them_again() {
+    isolated(
+        "daemon::set_down_it_has_no_sockets_and_no_sessions_and_set_up_it_has_them_again",
+        || {
+            cable();
+            sh(&format!("ip netns exec a {PROGRAM} wga"));
+            // As in the kernel, there is no socket before it is up, and the port is kept in mind.
+            assert_eq!(ports("a"), "");
+            assert_eq!(sh("wg show wga listen-port").trim(), "0");
+            sh("ip -n a link del wga");
+            until("test ! -e /run/wireguard/wga.sock");
+            sh("ip netns del a && ip netns del b");
+            daemons();
+            ping();
+            assert!(ports("a").contains(":1111 "), "{}", ports("a"));
+            sh("ip -n a link set wga down");
+            until("test -z \"$(ip netns exec a ss -Huln)\"");
+            assert_eq!(sh("wg show wga listen-port").trim(), "1111");
+            // Another port while it is down.
+            sh("ip netns exec a wg set wga listen-port 3333");
+            assert_eq!(ports("a"), "");
+            sh("ip -n a link set wga up && ip -n a addr replace 10.9.0.1/24 dev wga");
+            until("ip netns exec a ss -Huln | grep -q :3333");
+            ping();
+            assert!(sh("wg show wgb endpoints").contains("192.0.2.1:3333"));
+            // Another MTU, too.
+            sh("ip -n a link set wga mtu 1300");
+            ping();
+        },
+    );
+}
+
+#[test]
+fn it_ends_when_its_socket_is_removed_and_the_socket_is_its_owners() {
+    isolated("daemon::it_ends_when_its_socket_is_removed_and_the_socket_is_its_owners", || {
+        cable();
+        let log = output(&format!(
+            "LOG_LEVEL=info ip netns exec a {PROGRAM} wga 2>/run/a.log && stat -c %a:%U \
+             /run/wireguard/wga.sock"
+        ));
+        assert_eq!(String::from_utf8_lossy(&log.stdout), "600:root\n");
+        // Another file of that name is not its own.
+        sh("mv /run/wireguard/wga.sock /run/wireguard/other && touch /run/wireguard/wga.sock");
+        until("! ip -n a link show wga");
+        assert!(Path::new("/run/wireguard/wga.sock").exists());
+        until("grep -q 'the configuration socket was removed' /run/a.log");
+    });
+}
+
 #[test]
 fn an_unmodified_wg_quick_brings_it_up_with_a_default_route_and_down() {
     isolated("daemon::an_unmodified_wg_quick_brings_it_up_with_a_default_route_and_down", || {
