@@ -123,6 +123,10 @@ impl Need {
                 if cfg!(target_arch = "x86_64") && !builds_for_32_bits() {
                     absent.push("gcc for 32 bits");
                 }
+                let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
+                if !pip.is_ok_and(|output| output.status.success()) {
+                    absent.push("python3 with pip");
+                }
                 (!absent.is_empty())
                     .then(|| format!("{}, to build lwIP and the tests in C", absent.join(", ")))
             }
@@ -172,10 +176,17 @@ impl Need {
                 &crate::workspace::target_dir().join("cargo-deny").to_string_lossy(),
             ])),
             Self::RustSrc => rust_src::install(),
-            Self::CCompiler if cfg!(target_arch = "x86_64") => {
-                apt::install(&["gcc", "g++", "gcc-multilib", "libc6-dev", "dpkg-dev"])
+            Self::CCompiler if cfg!(target_arch = "x86_64") => apt::install(&[
+                "gcc",
+                "g++",
+                "gcc-multilib",
+                "libc6-dev",
+                "dpkg-dev",
+                "python3-pip",
+            ]),
+            Self::CCompiler => {
+                apt::install(&["gcc", "g++", "libc6-dev", "dpkg-dev", "python3-pip"])
             }
-            Self::CCompiler => apt::install(&["gcc", "g++", "libc6-dev", "dpkg-dev"]),
             Self::RustComponents => {
                 run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
             }

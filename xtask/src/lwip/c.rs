@@ -37,10 +37,26 @@ const WAYS: &[Way] = &[
         name: "ESP-IDF: a sketch, and esp_wireguard.h",
         folder: "c-esp",
         macros: &["-DWG_TEST_ESP"],
-        ours: &["src", "esp/src", "tests/esp", "tests/lwip"],
+        ours: &["src", "esp/src", "tests/lwip", "tests/esp"],
         includes: &["esp/include", "esp/src", "tests/esp", "tests/esp/include"],
     },
+    Way {
+        name: "ESP-IDF: ESPHome's own component",
+        folder: "c-esphome",
+        macros: &["-DWG_TEST_ESP"],
+        ours: &["src", "esp/src", "tests/lwip", "tests/esp", "tests/esphome"],
+        includes: &[
+            "esp/include",
+            "esp/src",
+            "tests/esp",
+            "tests/esp/include",
+            "tests/esphome/include",
+        ],
+    },
 ];
+
+/// The version whose component is tried.
+const ESPHOME: &str = "2026.10.0";
 
 const FLAGS: &[&str] = &[
     "-D_GNU_SOURCE",
@@ -130,21 +146,38 @@ fn link(dir: &Path, source: &Path, way: &Way, archive: &Path) -> Result<PathBuf>
     link.args(FLAGS);
     for part in way.ours {
         for file in with_extensions(&backend.join(part), &["c", "cpp"])? {
-            // The two tests have a world in common, and each its own `main`.
-            if way.ours.contains(&"tests/esp") && file.ends_with("lwip/main.c") {
+            let is_c = file.extension().is_some_and(|extension| extension == "c");
+            // The tests have a world in C in common, and each its own program.
+            let is_last = way.ours.last() == Some(part);
+            let is_program = !is_c || file.ends_with("lwip/main.c");
+            if part.starts_with("tests/") && is_program && !is_last {
                 continue;
             }
-            let is_c = file.extension().is_some_and(|extension| extension == "c");
             let object = folder.join(part.replace('/', "-") + "-" + &name_of(&file) + ".o");
             let (compiler, standard) =
                 if is_c { ("gcc", "-std=c11") } else { ("g++", "-std=c++17") };
             let mut compile = Command::new(compiler);
             compile.arg(standard).args(FLAGS).args(STRICT).args(macros);
             includes(&mut compile);
+            if *part == "tests/esphome" {
+                compile.arg("-isystem").arg(esphome(dir)?);
+            }
             output_of(compile.arg("-c").arg(&file).arg("-o").arg(&object))
                 .with_context(|| file.display().to_string())?;
             link.arg(object);
         }
+    }
+    if way.ours.contains(&"tests/esphome") {
+        let wheel = esphome(dir)?;
+        let object = folder.join("component.o");
+        let mut compile = Command::new("g++");
+        // Theirs, so its warnings are theirs.
+        compile.args(["-std=gnu++20", "-w"]).args(FLAGS).args(macros);
+        includes(&mut compile);
+        compile.arg("-I").arg(&wheel);
+        compile.arg("-c").arg(wheel.join("esphome/components/wireguard/wireguard.cpp"));
+        output_of(compile.arg("-o").arg(&object)).context("ESPHome's component")?;
+        link.arg(object);
     }
     link.arg(&objects).arg(archive).args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
     output_of(&mut link).context("the test in C")?;
@@ -153,4 +186,30 @@ fn link(dir: &Path, source: &Path, way: &Way, archive: &Path) -> Result<PathBuf>
 
 fn name_of(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The folder of ESPHome's sources, fetched once from the Python registry.
+fn esphome(dir: &Path) -> Result<PathBuf> {
+    let folder = dir.join(format!("esphome-{ESPHOME}"));
+    if !folder.is_dir() {
+        println!("  fetching ESPHome {ESPHOME} from the Python registry (once)");
+        let part = dir.join(format!("esphome.part-{}", std::process::id()));
+        std::fs::create_dir_all(&part)?;
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--python-version", "3.12"]);
+        pip.args(["--only-binary", ":all:", &format!("esphome=={ESPHOME}"), "-d"]).arg(&part);
+        output_of(&mut pip).context("python3 with pip is needed for ESPHome's component")?;
+        let wheel = part.join(format!("esphome-{ESPHOME}-py3-none-any.whl"));
+        let mut unpack = Command::new("python3");
+        output_of(unpack.args(["-m", "zipfile", "-e"]).arg(wheel).arg(&part))?;
+        std::fs::rename(part, &folder).context("cannot move ESPHome into its place")?;
+    }
+    // Its other headers stay out: ours stand for them.
+    let component = "esphome/components/wireguard";
+    let place = folder.join("wireguard-alone");
+    std::fs::create_dir_all(place.join(component))?;
+    for file in ["wireguard.cpp", "wireguard.h"] {
+        std::fs::copy(folder.join(component).join(file), place.join(component).join(file))?;
+    }
+    Ok(place)
 }

@@ -1,0 +1,5 @@
+/* Stand-in for ESPHome's. */
+#pragma once
+namespace esphome::network {
+bool is_connected();
+}
