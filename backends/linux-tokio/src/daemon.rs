@@ -118,6 +118,7 @@ async fn run(interface: &str, ready: impl FnOnce() -> io::Result<()>) -> Result<
     let (handle, tunnel) = Tunnel::new(&config, tun, StampClock::system())?;
     log::info!("{interface} waits for wg to configure it");
     ready().map_err(|error| Failure::Trouble(format!("cannot go to the background: {error}")))?;
+    crate::tell_service_manager();
     let stop = async {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -23,7 +23,7 @@ use crate::handle::{Command, Handle};
 use crate::journal::Journal;
 use crate::packets::{Arrivals, Batch, HEAD_ROOM, Packets};
 use crate::time::{Alarm, Sleep, now};
-use crate::underlay::{Family, Inbox, Outbox, Underlay};
+use crate::underlay::{Family, Inbox, Left, Outbox, Underlay};
 use crate::waiting::Waiting;
 
 /// Rounds of receiving before anything else gets its turn.
@@ -290,10 +290,16 @@ impl<P: Packets> Tunnel<P> {
 
     /// Sends and hands over what has been collected.
     async fn flush(&mut self) {
+        let mut moved = Vec::new();
         for train in self.outbox.trains() {
-            if let Err(error) = self.underlay.send(&train).await {
-                self.journal.unsent(now(), train.to.remote, &error);
+            match self.underlay.send(&train).await {
+                Ok(Left::FromThere) => {}
+                Ok(Left::FromElsewhere) => moved.push(train.to),
+                Err(error) => self.journal.unsent(now(), train.to.remote, &error),
             }
+        }
+        for to in moved {
+            self.forget_source(now(), to.remote);
         }
         self.outbox.clear();
         if !self.arrivals.is_empty()

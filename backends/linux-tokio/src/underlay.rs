@@ -41,6 +41,14 @@ pub(crate) enum Family {
     V6,
 }
 
+/// Whether datagrams left from the address that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Left {
+    FromThere,
+    /// That address is not ours any more, or no way leads from there.
+    FromElsewhere,
+}
+
 /// Room for as many datagrams as the kernel joins into one, and for what comes with them.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -155,31 +163,34 @@ impl Underlay {
     }
 
     /// Sends a train of datagrams, in one call where the kernel can cut it up, else in many.
+    /// Says from where they went.
     ///
     /// # Errors
     /// What the system says of the last of them that could not be sent.
-    pub(crate) async fn send(&self, train: &Train<'_>) -> io::Result<()> {
+    pub(crate) async fn send(&self, train: &Train<'_>) -> io::Result<Left> {
         let all = self.send_as(train, train.datagrams, train.segment).await;
         if train.datagrams.len() <= train.segment || all.is_ok() {
             return all;
         }
         // No segmentation on this path: its MTU is too small, or the driver cannot.
-        let mut result = Ok(());
+        let mut result = Ok(Left::FromThere);
         for datagram in train.datagrams.chunks(train.segment) {
-            if let Err(error) = self.send_as(train, datagram, train.segment).await {
-                result = Err(error);
+            match self.send_as(train, datagram, train.segment).await {
+                Ok(Left::FromThere) => {}
+                other => result = other,
             }
         }
         result
     }
 
-    async fn send_as(&self, train: &Train<'_>, bytes: &[u8], segment: usize) -> io::Result<()> {
+    async fn send_as(&self, train: &Train<'_>, bytes: &[u8], segment: usize) -> io::Result<Left> {
         let socket = match train.to.remote {
             SocketAddr::V4(_) => self.v4.as_ref(),
             SocketAddr::V6(_) => self.v6.as_ref(),
         };
         let socket = socket.ok_or(Errno::EAFNOSUPPORT)?;
         let mut to = train.to;
+        let mut left = Left::FromThere;
         loop {
             let sent = socket.try_io(Interest::WRITABLE, || {
                 send_to(socket, to, train.traffic_class, bytes, segment)
@@ -191,8 +202,11 @@ impl Underlay {
                     waited.map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))??;
                 }
                 // The address may not be ours any more.
-                Err(_) if to.local.is_some() => to = Endpoint { local: None, ..to },
-                result => return result,
+                Err(_) if to.local.is_some() => {
+                    to = Endpoint { local: None, ..to };
+                    left = Left::FromElsewhere;
+                }
+                result => return result.map(|()| left),
             }
         }
     }

@@ -141,3 +141,41 @@ fn keys_are_made_and_read() {
          characters of base64\n"
     );
 }
+
+#[test]
+fn check_says_what_a_file_means_and_what_is_doubtful() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wg0.conf");
+    let check = |text: &str| {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let output = wg_tokio(&["check", path.to_str().unwrap()], "");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let own: wg_core::PrivateKey = PRIVATE.parse().unwrap();
+    let own = own.public_key();
+    let text = format!(
+        "[Interface]\nPrivateKey = {PRIVATE}\nAddress = 10.9.0.1/24\nPostUp = ls\nDNS = 10.0.0.1\n\
+         [Peer]\nPublicKey = {PUBLIC}\nEndpoint = vpn.example:7\nAllowedIPs = 0.0.0.0/0\n\
+         [Peer]\nPublicKey = {own}\nAllowedIPs = 0.0.0.0/0\n"
+    );
+    assert_eq!(
+        check(&text),
+        (
+            Some(0),
+            format!(
+                "This end {own} on any UDP port: 10.9.0.1/24\n\
+                 Peer {own}, which has to call: 0.0.0.0/0\n\
+                 Peer {PUBLIC} at vpn.example:7, which is looked up: 0.0.0.0/0\n\
+                 A default route: all that has no more special route goes into the tunnel, but for \
+                 datagrams with the mark 51820, its own.\n\
+                 But PostUp is left to you: no commands are run and nothing is saved.\n\
+                 But DNS is left to you: how names are resolved is not changed.\n\
+                 But the peer {own} is this end itself, and is left out.\n\
+                 But {own} cannot know where to call: set a ListenPort.\n\
+                 But 0.0.0.0/0 is given to {PUBLIC} and then to {own}, who has it.\n"
+            )
+        )
+    );
+    assert_eq!(check("[Interface]\nPrivateKey = x\n"), (Some(2), String::new()));
+}

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -226,6 +227,16 @@ impl<P: Packets> Tunnel<P> {
         }
         if let Some(seconds) = change.persistent_keepalive {
             self.device.set_persistent_keepalive(now, peer, seconds);
+        }
+    }
+
+    /// Lets the system choose the address that datagrams to there leave from.
+    pub(super) fn forget_source(&mut self, now: Instant, remote: SocketAddr) {
+        let peers: Vec<_> = self.device.peers().collect();
+        for peer in peers {
+            if self.device.endpoint(peer) == Some(remote) {
+                self.device.set_endpoint(now, peer, remote);
+            }
         }
     }
 

@@ -9,10 +9,10 @@ use std::process::Command;
 
 use crate::{cable, isolated, output, sh, until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_wg-tokio");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_wg-tokio");
 
 /// Keys of two hosts in /run, and a daemon in each namespace: wga and wgb.
-fn daemons() {
+pub(crate) fn daemons() {
     cable();
     sh(&format!(
         "cd /run && umask 077 && wg genkey >a.key && wg genkey >b.key && wg genpsk >psk &&
@@ -27,7 +27,7 @@ fn daemons() {
         ip -n a link set wga up && ip -n b link set wgb up");
 }
 
-fn ping() {
+pub(crate) fn ping() {
     until("ip netns exec a ping -c 1 -W 1 10.9.0.2");
 }
 

@@ -19,6 +19,7 @@ use wg_core::PrivateKey;
 mod daemon;
 mod days;
 mod leaks;
+mod manners;
 mod tunnel;
 
 const PATIENCE: Duration = Duration::from_secs(20);
