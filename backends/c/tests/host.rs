@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 const SANITIZERS: &[&str] = &["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
@@ -133,19 +134,17 @@ fn every_function_has_the_same_types_in_the_header_and_in_rust() {
     }
 }
 
-/// The archive that cargo built beside this test.
-fn archive() -> PathBuf {
-    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let mut found: Vec<_> = std::fs::read_dir(&deps)
-        .unwrap()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.starts_with("libwg_c") && name.ends_with(".a")
-        })
-        .collect();
-    found.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).unwrap());
-    found.pop().unwrap_or_else(|| panic!("no libwg_c.a in {}", deps.display()))
+/// The archive as `cargo build -p wg-c` makes it. The one beside this test does not serve: built for
+/// the whole workspace, wg-nal in it has features that only a linked firmware satisfies.
+fn archive() -> &'static Path {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wg-c");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "-p", "wg-c", "--lib", "--locked", "--target-dir"]).arg(&target);
+        run(cargo.current_dir(folder()));
+        target.join("debug/libwg_c.a")
+    })
 }
 
 /// Builds a program of tests/c with the sanitizers and runs it.
