@@ -107,7 +107,7 @@ pub(super) fn all() -> Result<Vec<Step>> {
     // One chip of each instruction set; the others are the same code.
     let mut archives = xtask("package-c")?;
     archives.args(
-        ["esp32", "esp32c3", "thumbv6m", "linux-x86_64"].iter().flat_map(|chip| ["--chip", chip]),
+        ["esp32", "esp32c3", "thumbv6m", "linux-i686"].iter().flat_map(|chip| ["--chip", chip]),
     );
     steps.push(step("wg-c as packaged", archives));
     steps.push(Step { closing: is_test_summary, ..step("lwip", xtask("lwip")?) });
