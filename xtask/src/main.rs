@@ -2,8 +2,10 @@
 
 mod bench_esp32;
 mod bench_host;
+mod bench_linux;
 mod board;
 mod build_firmware;
+mod chart;
 mod chip;
 mod constant_time;
 mod demo;
@@ -44,6 +46,7 @@ enum Task {
     Lwip(lwip::Lwip),
     PackageC(package_c::PackageC),
     BenchHost(bench_host::BenchHost),
+    BenchLinux(bench_linux::BenchLinux),
     #[command(name = "bench-esp32")]
     BenchEsp32(bench_esp32::BenchEsp32),
     ConstantTime(constant_time::ConstantTime),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Lwip(lwip) => lwip.run(),
         Task::PackageC(package) => package.run(),
         Task::BenchHost(bench) => bench.run(),
+        Task::BenchLinux(bench) => bench.run(),
         Task::BenchEsp32(bench) => bench.run(),
         Task::ConstantTime(check) => check.run(),
         Task::Size(size) => size.run(),
