@@ -93,6 +93,12 @@ impl Timers {
         Some(reason)
     }
 
+    /// Takes this timer if it is due at `now`, whatever others are.
+    pub(crate) fn take_due(&mut self, reason: Reason, now: Instant) -> bool {
+        let deadline = self.deadlines.get_mut(reason as usize);
+        deadline.is_some_and(|deadline| deadline.take_if(|at| *at <= now).is_some())
+    }
+
     pub(crate) fn is_armed(&self, reason: Reason) -> bool {
         self.deadlines.get(reason as usize).is_some_and(Option::is_some)
     }

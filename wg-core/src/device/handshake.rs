@@ -20,6 +20,7 @@ use crate::ratelimiter::Work;
 use crate::refusal::Refusal;
 use crate::tai64n::{ClockUnavailable, Tai64n, Tai64nClock};
 use crate::time::Instant;
+use crate::timers::Reason;
 
 /// The traffic class of initiations and responses: DSCP AF41, as the kernel marks them.
 const HANDSHAKE_CLASS: u8 = 0x88;
@@ -68,6 +69,11 @@ impl Device<'_> {
             peer.whereabouts.forget_local();
         }
         self.end_attempt(slot);
+        let peer = self.peers.get_mut(slot)?;
+        // A wipe that nobody has served yet would take this attempt, too.
+        if peer.timers.take_due(Reason::WipeKeys, now) {
+            self.wipe_keys(slot);
+        }
         let peer = self.peers.get_mut(slot)?;
         let (keys, endpoint) = (self.identity.keys()?, peer.whereabouts.get()?);
 

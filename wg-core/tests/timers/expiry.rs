@@ -132,3 +132,15 @@ fn the_next_packet_after_the_wipe_finds_its_way() {
     pair.run(secs(1));
     assert_eq!(pair.a.inbox.len(), 1);
 }
+
+/// As of a board that slept through the deadline, and whose application is faster than its timer.
+#[test]
+fn a_wipe_that_is_served_late_leaves_a_newer_handshake_alone() {
+    let mut pair = Pair::quiet();
+    let before = pair.a.sent_of(1).len();
+    pair.freeze(secs(3_600));
+    pair.a_sends(1).unwrap_err();
+    pair.run(secs(1));
+    assert!(pair.a.is_up(pair.now, pair.ab));
+    assert_eq!((pair.a.sent_of(1).len() - before, pair.b.inbox.len()), (1, 1));
+}
