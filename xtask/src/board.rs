@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::lan::Cable;
 use crate::workspace::{tail, target_dir};
-pub(crate) use firmware::{Firmware, Kind};
+pub(crate) use firmware::{Firmware, Kind, Language};
 pub(crate) use run::Boards;
 pub(crate) use world::World;
 

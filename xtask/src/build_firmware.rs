@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::board::{Firmware, Kind};
+use crate::board::{Firmware, Kind, Language};
 use crate::chip::Chip;
 use crate::setup::rust_src::Toolchain;
 use crate::setup::{self, Need};
@@ -94,7 +94,7 @@ impl BuildFirmware {
         if self.all {
             for &kind in Kind::ALL {
                 setup::require(kind.needs())?;
-                let image = Image::load(&Firmware::build(kind)?.image)?;
+                let image = Image::load(&Firmware::build(kind, Language::Rust)?.image)?;
                 for krate in ["uptime", "wg_core"] {
                     ensure!(image.holds(krate), "{krate} is not in the image of {}", kind.name());
                 }

@@ -86,7 +86,7 @@ const BOARD_POSTS: usize = 10;
 fn show_board(kind: board::Kind) -> Result<()> {
     setup::require(setup::KERNEL)?;
     setup::require(kind.needs())?;
-    let firmware = board::Firmware::build(kind)?;
+    let firmware = board::Firmware::build(kind, board::Language::Rust)?;
     let image = Image::build()?;
     let mut world = World::new(&image, &format!("demo-{}", kind.name()), None)?;
     world.echo = true;

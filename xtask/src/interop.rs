@@ -1,4 +1,4 @@
-//! `cargo xtask interop`: the engine, and wg-nal and wg-esp-idf around it, against a Linux kernel's
+//! `cargo xtask interop`: the engine, and wg-nal, wg-esp-idf and wg-c around it, against a Linux kernel's
 //! WireGuard.
 
 mod cookie;
@@ -24,7 +24,7 @@ use indicatif::ProgressBar;
 
 use crate::kernel::Image;
 use crate::peer::Driver;
-use crate::setup;
+use crate::setup::{self, Need};
 use report::{Outcome, Report};
 pub(crate) use scene::{
     KERNEL_INNER, KERNEL_OUTER, KERNEL_PORT, MTU, OUR_INNER, OUR_OUTER, OUR_PORT, OURS_ELSEWHERE,
@@ -38,8 +38,8 @@ pub(crate) use scene::{
 /// Debian once (30 MB) and is kept under target/interop.
 ///
 /// The cases run with the engine alone, with wg-nal around it (its blocking tunnel over
-/// embedded-nal, and its runner over embedded-nal-async), and with wg-esp-idf, whose sockets are
-/// relayed between the loopback and the kernel.
+/// embedded-nal, and its runner over embedded-nal-async), with wg-esp-idf, whose sockets are
+/// relayed between the loopback and the kernel, and with wg-c as an interface of a real lwIP.
 #[derive(Args)]
 pub(crate) struct Interop {
     /// Run only the cases whose name begins so, such as `replay` or `data.every_ping_size`.
@@ -124,6 +124,9 @@ impl Interop {
             return Ok(());
         }
         setup::require(setup::KERNEL)?;
+        if self.drivers().contains(&Driver::C) {
+            setup::require(&[Need::CCompiler])?;
+        }
         if let Some(dir) = &self.pcap {
             std::fs::create_dir_all(dir)?;
         }
@@ -137,6 +140,10 @@ impl Interop {
             bail!("{} of {} cases failed", report.failed(), report.ran());
         }
         Ok(())
+    }
+
+    fn drivers(&self) -> &[Driver] {
+        if self.driver.is_empty() { Driver::ALL } else { &self.driver }
     }
 
     fn selected(&self) -> Result<Vec<&'static Case>> {
@@ -153,7 +160,7 @@ impl Interop {
 
     /// Slow cases run beside the others, each with a kernel of its own; the others share one.
     fn run_cases(&self, image: &Image, cases: &[&'static Case]) -> Report {
-        let drivers = if self.driver.is_empty() { Driver::ALL } else { &self.driver };
+        let drivers = self.drivers();
         let mut report = Report::default();
         // Asking for a slow case by its whole name is asking for it to run.
         let wanted = |case: &&&Case| {
@@ -237,5 +244,6 @@ fn named(case: &Case, driver: Driver) -> String {
         Driver::Blocking => format!("{}, blocking", case.name),
         Driver::Async => format!("{}, async", case.name),
         Driver::EspIdf => format!("{}, esp-idf", case.name),
+        Driver::C => format!("{}, c", case.name),
     }
 }

@@ -11,4 +11,4 @@ pub(crate) use cable::Cable;
 pub(crate) use inner::Inner;
 pub(crate) use pcap::Pcap;
 pub(crate) use switch::{Carried, Port, Switch};
-pub(crate) use wire::{Datagram, Faults, Wire, emit};
+pub(crate) use wire::{Datagram, Faults, Wire, emit, parse};

@@ -6,6 +6,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -74,7 +75,18 @@ impl Lwip {
     }
 }
 
-fn fetch(dir: &Path) -> Result<PathBuf> {
+/// The program in C of `interop`'s driver, built once.
+pub(crate) fn interop_program() -> Result<PathBuf> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.clone());
+    }
+    let dir = target_dir().join("lwip");
+    let program = c::interop_program(&dir, &fetch(&dir)?)?;
+    Ok(PROGRAM.get_or_init(|| program).clone())
+}
+
+pub(crate) fn fetch(dir: &Path) -> Result<PathBuf> {
     let source = dir.join("source");
     if !source.is_dir() {
         println!("  fetching lwIP's source from Debian (once)");
@@ -145,7 +157,7 @@ fn build(dir: &Path, source: &Path, flags: &[&str], macros: &[&str]) -> Result<P
     Ok(folder)
 }
 
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     with_extensions(folder, &["c"])
 }
 

@@ -5,6 +5,7 @@ mod bench_host;
 mod bench_linux;
 mod board;
 mod build_firmware;
+mod c_firmware;
 mod chart;
 mod chip;
 mod constant_time;

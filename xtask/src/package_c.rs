@@ -66,6 +66,12 @@ impl PackageC {
     }
 }
 
+/// The archive of a chip, as it is in the packages.
+pub(crate) fn archive(name: &str) -> Result<PathBuf> {
+    let chip = archive::CHIPS.iter().find(|chip| chip.name == name).context("a chip's name")?;
+    archive::build(&target_dir().join("package-c/build"), chip)
+}
+
 /// Builds the archives and lays out the packages; the files' checksums.
 fn make(build: &Path, packages: &Path, chips: &[&Chip]) -> Result<BTreeMap<String, String>> {
     let mut archives = BTreeMap::new();

@@ -1,6 +1,7 @@
-//! Our end of a tunnel: the engine by one of four drivers, a host inside, and whatever
+//! Our end of a tunnel: the engine by one of five drivers, a host inside, and whatever
 //! carries its datagrams.
 
+mod c;
 mod clock;
 mod engine;
 mod esp_idf;
@@ -12,9 +13,10 @@ use core::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use wg_core::{Connection, PeerStatus, PresharedKey, PrivateKey, PublicKey, Refusal, Refusals};
+use wg_core::{Connection, PeerStatus, PresharedKey, PrivateKey, PublicKey, Refusal};
 
 use crate::lan::{Datagram, Inner};
+use c::C;
 pub(crate) use clock::FileClock;
 use engine::Engine;
 use esp_idf::EspIdf;
@@ -39,10 +41,13 @@ pub(crate) enum Driver {
     Async,
     /// wg-esp-idf's tunnel, a thread over sockets of this machine.
     EspIdf,
+    /// wg-c's interface of lwIP, in a program in C.
+    C,
 }
 
 impl Driver {
-    pub(crate) const ALL: &[Self] = &[Self::Engine, Self::Blocking, Self::Async, Self::EspIdf];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Engine, Self::Blocking, Self::Async, Self::EspIdf, Self::C];
 }
 
 pub(crate) struct PeerConfig {
@@ -70,8 +75,30 @@ trait Drive {
     fn set_endpoint(&mut self, remote: SocketAddr);
     fn set_persistent_keepalive(&mut self, seconds: u16);
     fn declare_load(&mut self) -> Result<()>;
-    fn status(&self) -> PeerStatus;
-    fn refusals(&self) -> Refusals;
+    fn status(&self) -> Seen;
+    /// What was refused at all, and how often.
+    fn refusals(&self) -> Vec<(Refusal, u32)>;
+}
+
+/// What a driver tells of the other end.
+struct Seen {
+    connection: Connection,
+    endpoint: Option<SocketAddr>,
+    received_bytes: u64,
+    sent_bytes: u64,
+    last_handshake: Option<wg_core::Instant>,
+}
+
+impl From<PeerStatus> for Seen {
+    fn from(status: PeerStatus) -> Self {
+        Self {
+            connection: status.connection,
+            endpoint: status.endpoint,
+            received_bytes: status.received_bytes,
+            sent_bytes: status.sent_bytes,
+            last_handshake: status.last_handshake,
+        }
+    }
 }
 
 /// One end of a tunnel with one peer.
@@ -106,6 +133,7 @@ impl Peer {
             Driver::Blocking => Box::new(Nal::superloop(config, clock, time.clone())?),
             Driver::Async => Box::new(Nal::task(config, clock, time.clone())?),
             Driver::EspIdf => Box::new(EspIdf::new(config, clock, &time)?),
+            Driver::C => Box::new(C::new(config, &clock, &time)?),
         };
         Ok(Self { drive, time, local: config.local, inner })
     }
@@ -156,8 +184,7 @@ impl Peer {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let PeerStatus { endpoint, received_bytes, sent_bytes, last_handshake, .. } =
-            self.drive.status();
+        let Seen { endpoint, received_bytes, sent_bytes, last_handshake, .. } = self.drive.status();
         Status { endpoint, received_bytes, sent_bytes, last_handshake }
     }
 
@@ -177,7 +204,8 @@ impl Peer {
 
     /// How often `reason` made us refuse something.
     pub(crate) fn refused(&self, reason: Refusal) -> u32 {
-        self.drive.refusals().count(reason)
+        let refusals = self.drive.refusals();
+        refusals.iter().find(|(other, _)| *other == reason).map_or(0, |(_, count)| *count)
     }
 
     /// Every reason that made us refuse something, with its count.

@@ -33,6 +33,8 @@ pub(crate) enum Need {
     ExamplePrograms,
     /// Builds lwIP and the tests in C, with AddressSanitizer.
     CCompiler,
+    /// Builds firmware in C.
+    Clang,
 }
 
 /// Everything that `cargo xtask test` and `cargo xtask size` run on.
@@ -47,6 +49,7 @@ pub(crate) const ALL: &[Need] = &[
     Need::XtensaTools,
     Need::ExamplePrograms,
     Need::CCompiler,
+    Need::Clang,
 ];
 
 /// What the kernel guest runs on.
@@ -130,6 +133,8 @@ impl Need {
                 (!absent.is_empty())
                     .then(|| format!("{}, to build lwIP and the tests in C", absent.join(", ")))
             }
+            Self::Clang => (!has_program(crate::c_firmware::CLANG))
+                .then(|| format!("{}, which builds firmware in C", crate::c_firmware::CLANG)),
             Self::RustComponents => {
                 let absent: Vec<_> = ["fmt", "clippy"]
                     .into_iter()
@@ -187,6 +192,7 @@ impl Need {
             Self::CCompiler => {
                 apt::install(&["gcc", "g++", "libc6-dev", "dpkg-dev", "python3-pip"])
             }
+            Self::Clang => apt::install(&[crate::c_firmware::CLANG]),
             Self::RustComponents => {
                 run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
             }

@@ -74,7 +74,7 @@ impl Firmware<'_> {
         self.compile(&target, &program, &["--bin", self.binary, mem])?;
         let builtins = self.builtins(&target)?;
 
-        let start = folder().join("asm/start.s");
+        let start = start();
         let mut objects = Vec::new();
         for (source, name) in [(&start, "start"), (&program, self.binary), (&builtins, "builtins")]
         {
@@ -199,11 +199,16 @@ pub(crate) fn sim_link_script() -> PathBuf {
     folder().join("asm/sim.ld")
 }
 
+/// Start-up, exception vectors and the emulator's calls.
+pub(crate) fn start() -> PathBuf {
+    folder().join("asm/start.s")
+}
+
 fn folder() -> PathBuf {
     root().join("xtask/xtensa")
 }
 
-fn assemble(abi: Abi, source: &Path, object: &Path) -> Result<()> {
+pub(crate) fn assemble(abi: Abi, source: &Path, object: &Path) -> Result<()> {
     let assembler = assembler().context("no llvm-mc that knows Xtensa")?;
     output_of(
         Command::new(assembler)

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 
 use super::world::Status;
-use super::{Firmware, World};
+use super::{Firmware, Language, World};
 use crate::interop::{OUR_INNER, OUR_PORT, OURS_ELSEWHERE, Tunnel, V4, V6};
 
 /// A behaviour of a board. What a run measured is returned to be shown.
@@ -27,6 +27,21 @@ pub(super) struct Case {
 pub(super) enum Size {
     Quick,
     Whole,
+}
+
+/// The cases in which firmware in C differs from firmware in Rust, and which are short.
+const QUICK_IN_C: &[&str] = &[
+    "handshake.board_initiates",
+    "handshake.kernel_initiates",
+    "restart.board_reboots",
+    "link.pulled",
+];
+
+impl Case {
+    /// Whether a quick run has the case with firmware in this language.
+    pub(super) fn is_quick(&self, language: Language) -> bool {
+        language == Language::Rust || QUICK_IN_C.contains(&self.name)
+    }
 }
 
 impl Size {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::c_firmware::{self, CFirmware};
 use crate::setup::Need;
 use crate::setup::rust_src::Toolchain;
 use crate::workspace::{output_of, root, target_dir};
@@ -19,19 +20,46 @@ pub(crate) enum Kind {
     Xtensa,
 }
 
+/// What firmware is written in. Both do the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// `examples/boards`: embassy, and wg-nal.
+    Rust,
+    /// `examples/boards-c`: lwIP, and wg-c as it is packaged.
+    C,
+}
+
 /// An image and the board that it is for.
 pub(crate) struct Firmware {
     pub(crate) kind: Kind,
+    pub(crate) language: Language,
     pub(crate) image: PathBuf,
 }
 
 impl Firmware {
-    pub(crate) fn build(kind: Kind) -> Result<Self> {
-        println!("building the firmware: {}", kind.name());
+    pub(crate) fn build(kind: Kind, language: Language) -> Result<Self> {
+        let image = match language {
+            Language::Rust => Self::build_rust(kind),
+            Language::C => {
+                CFirmware { kind, name: "firmware", program: None, has_tunnel: true }.build()
+            }
+        };
+        Ok(Self { kind, language, image: image? })
+    }
+
+    /// The board's name, and the language where that is C.
+    pub(crate) fn name(&self) -> String {
+        match self.language {
+            Language::Rust => self.kind.name().to_owned(),
+            Language::C => format!("{}-c", self.kind.name()),
+        }
+    }
+
+    fn build_rust(kind: Kind) -> Result<PathBuf> {
         let source = root().join("examples/boards");
         let target_dir = target_dir().join("boards");
-        let image = match kind {
-            Kind::Riscv => build_riscv(&source, &target_dir)?,
+        match kind {
+            Kind::Riscv => build_riscv(&source, &target_dir),
             Kind::Xtensa => xtensa::Firmware {
                 package: &source,
                 binary: "boards",
@@ -45,9 +73,8 @@ impl Firmware {
                 link_script: &source.join("xtensa.ld"),
                 target_dir: &target_dir,
             }
-            .build(xtensa::Abi::Call0)?,
-        };
-        Ok(Self { kind, image })
+            .build(xtensa::Abi::Call0),
+        }
     }
 }
 
@@ -63,6 +90,18 @@ fn build_riscv(source: &Path, target_dir: &Path) -> Result<PathBuf> {
         .current_dir(source);
     output_of(&mut cargo)?;
     Ok(target_dir.join(target).join("release/boards"))
+}
+
+impl Language {
+    pub(crate) const ALL: &[Self] = &[Self::Rust, Self::C];
+
+    /// What building takes, beside what the board does.
+    pub(crate) fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Rust => &[],
+            Self::C => c_firmware::NEEDS,
+        }
+    }
 }
 
 impl Kind {

@@ -7,24 +7,28 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use super::cases::{CASES, Case, Size};
-use super::{Firmware, Kind, World};
+use super::{Firmware, Kind, Language, World};
 use crate::kernel::Image;
 use crate::setup;
 
 /// Run firmware with a tunnel on emulated boards, against the Linux kernel's WireGuard.
 ///
 /// Each board and its kernel are on an Ethernet of this program's, which loses, doubles and
-/// delays frames, floods, and is pulled. Needs no root. The boards run side by side.
+/// delays frames, floods, and is pulled. Needs no root. The boards run side by side, first with
+/// firmware in Rust, then with firmware in C: lwIP, and the archive of `cargo xtask package-c`.
 #[derive(Args)]
 pub(crate) struct Boards {
     /// Run this board only.
     #[arg(long, value_name = "BOARD", value_enum)]
     board: Option<Kind>,
+    /// Run firmware in this language only.
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    language: Option<Language>,
     /// Run only the cases whose name begins so. May be given several times.
     #[arg(long, value_name = "NAME")]
     case: Vec<String>,
-    /// Run less of each case: fewer packets, shorter floods, one rekey. About two and a half
-    /// minutes, in place of six.
+    /// Run less of each case: fewer packets, shorter floods, one rekey. About three and a half
+    /// minutes, in place of a quarter of an hour.
     #[arg(long)]
     quick: bool,
     /// Name the cases and what each proves, and run none.
@@ -55,29 +59,40 @@ impl Boards {
             }
             return Ok(());
         }
-        let boards: Vec<_> = Kind::ALL
-            .iter()
-            .copied()
-            .filter(|kind| self.board.is_none_or(|b| b == *kind))
-            .collect();
+        let boards = chosen(Kind::ALL, self.board);
+        let languages = chosen(Language::ALL, self.language);
         setup::require(setup::KERNEL)?;
         for board in &boards {
             setup::require(board.needs())?;
+        }
+        for language in &languages {
+            setup::require(language.needs())?;
         }
         if let Some(dir) = &self.pcap {
             std::fs::create_dir_all(dir)?;
         }
         let image = Image::build()?;
-        let firmware: Vec<_> = boards.into_iter().map(Firmware::build).collect::<Result<_>>()?;
-        let failed: usize = std::thread::scope(|scope| {
-            let running: Vec<_> = firmware
-                .iter()
-                .map(|firmware| scope.spawn(|| self.run_board(&image, firmware, &cases)))
-                .collect();
-            running.into_iter().map(|board| board.join().unwrap_or(1)).sum()
-        });
+        let mut failed: usize = 0;
+        for language in languages {
+            let build = |&kind| Firmware::build(kind, language);
+            let firmware: Vec<_> = boards.iter().map(build).collect::<Result<_>>()?;
+            let is_run = |case: &&&Case| !self.is_quick_alone() || case.is_quick(language);
+            let cases: Vec<_> = cases.iter().filter(is_run).copied().collect();
+            failed += std::thread::scope(|scope| {
+                let running: Vec<_> = firmware
+                    .iter()
+                    .map(|firmware| scope.spawn(|| self.run_board(&image, firmware, &cases)))
+                    .collect();
+                running.into_iter().map(|board| board.join().unwrap_or(1)).sum::<usize>()
+            });
+        }
         ensure!(failed == 0, "{failed} cases failed");
         Ok(())
+    }
+
+    /// Whether nobody has named the cases that a quick run is to have.
+    fn is_quick_alone(&self) -> bool {
+        self.quick && self.case.is_empty()
     }
 
     /// Runs the cases on one board; returns how many failed.
@@ -87,11 +102,11 @@ impl Boards {
                 .iter()
                 .filter(|case| case.beside)
                 .map(|&case| {
-                    let name = format!("boards-{}-{}", firmware.kind.name(), case.name);
+                    let name = format!("boards-{}-{}", firmware.name(), case.name);
                     scope.spawn(move || self.run_case(image, firmware, case, &name, &mut None))
                 })
                 .collect();
-            let (name, mut world) = (format!("boards-{}", firmware.kind.name()), None);
+            let (name, mut world) = (format!("boards-{}", firmware.name()), None);
             let failed = cases
                 .iter()
                 .filter(|case| !case.beside)
@@ -128,13 +143,18 @@ impl Boards {
             Ok(format!("stack {stack}; {measured}"))
         });
         let time = start.elapsed().as_secs_f64();
-        let name = format!("{:<7} {:<38}", firmware.kind.name(), case.name);
+        let name = format!("{:<8} {:<38}", firmware.name(), case.name);
         match &outcome {
             Ok(measured) => println!("{name} ok {time:>6.1} s  {measured}"),
             Err(error) => println!("{name} FAILED {time:.1} s\n{error:#}"),
         }
         outcome.is_ok()
     }
+}
+
+/// The one that was asked for, or all of them.
+fn chosen<T: Copy>(all: &[T], one: Option<T>) -> Vec<T> {
+    one.map_or_else(|| all.to_vec(), |one| vec![one])
 }
 
 /// The deepest that the stack has been, by the board's last word on it.

@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
         kernel_takes_ours,
     )
     .not_with(
-        &[Driver::Blocking, Driver::Async, Driver::EspIdf],
+        &[Driver::Blocking, Driver::Async, Driver::EspIdf, Driver::C],
         "all but the engine leave it to the engine to say when it is under load",
     ),
     Case::new(

@@ -272,7 +272,7 @@ pub(crate) fn emit(datagram: &Datagram) -> Result<Vec<u8>> {
 }
 
 /// The UDP datagram in a frame, if it is one and its checksums are right.
-fn parse(frame: &[u8]) -> Option<Datagram> {
+pub(crate) fn parse(frame: &[u8]) -> Option<Datagram> {
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     let (from, to, traffic_class, protocol, payload): (IpAddr, IpAddr, _, _, _) =
         match ethernet.ethertype() {

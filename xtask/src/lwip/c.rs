@@ -55,6 +55,15 @@ const WAYS: &[Way] = &[
     },
 ];
 
+/// The other end of a kernel's tunnel.
+const INTEROP: Way = Way {
+    name: "one end of a tunnel",
+    folder: "c-interop",
+    macros: &["-DWG_NO_SYS"],
+    ours: &["src", "tests/interop"],
+    includes: &[],
+};
+
 /// The version whose component is tried.
 const ESPHOME: &str = "2026.10.0";
 
@@ -73,15 +82,24 @@ const STRICT: &[&str] = &["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
 /// Builds lwIP, the interface and its test both ways, with sanitizers, and runs them.
 pub(super) fn test(dir: &Path, source: &Path) -> Result<()> {
-    let mut build = Command::new("cargo");
-    build.args(["build", "--locked", "--quiet", "-p", "wg-c"]).current_dir(root());
-    run(build.env("CARGO_TARGET_DIR", dir.join("cargo")))?;
-    let archive = dir.join("cargo/debug/libwg_c.a");
+    let archive = archive(dir)?;
     for way in WAYS {
         println!("wg-c in lwIP with {}", way.name);
         run(&mut Command::new(link(dir, source, way, &archive)?))?;
     }
     Ok(())
+}
+
+/// Builds the program that is one end of a tunnel, with sanitizers.
+pub(super) fn interop_program(dir: &Path, source: &Path) -> Result<PathBuf> {
+    link(dir, source, &INTEROP, &archive(dir)?)
+}
+
+fn archive(dir: &Path) -> Result<PathBuf> {
+    let mut build = Command::new("cargo");
+    build.args(["build", "--locked", "--quiet", "-p", "wg-c"]).current_dir(root());
+    run(build.env("CARGO_TARGET_DIR", dir.join("cargo")))?;
+    Ok(dir.join("cargo/debug/libwg_c.a"))
 }
 
 fn link(dir: &Path, source: &Path, way: &Way, archive: &Path) -> Result<PathBuf> {

@@ -182,13 +182,8 @@ fn merge(
         ld.args(["-r", "--no-relax"]);
         ld
     } else {
-        let sysroot = output_of(Toolchain::find()?.rustc().args(["--print", "sysroot"]))?;
-        let version = output_of(Toolchain::find()?.rustc().arg("-vV"))?;
-        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-        let host = host.context("rustc does not tell its host")?;
-        let lld = format!("{}/lib/rustlib/{host}/bin/rust-lld", sysroot.trim());
-        let mut ld = Command::new(lld);
-        ld.args(["-flavor", "gnu", "-r", "--gc-sections"]);
+        let mut ld = Toolchain::find()?.linker()?;
+        ld.args(["-r", "--gc-sections"]);
         ld.args(exported.iter().map(|name| format!("--undefined={name}")));
         ld
     };

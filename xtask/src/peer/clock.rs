@@ -11,9 +11,9 @@ use wg_nal::Timestamps;
 
 /// This machine's clock, or one that is behind it; its last stamp may be kept in a file.
 pub(crate) struct FileClock {
-    behind: Duration,
+    pub(super) behind: Duration,
     last: Option<Tai64n>,
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
 }
 
 impl FileClock {

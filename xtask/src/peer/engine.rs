@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use anyhow::{Context, Result};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use wg_core::{
-    Device, Ecn, Event, INITIATION_LEN, Instant, PeerId, PeerStatus, Received, Refusal, Refusals,
-    SendError, Source, Storage, Transmit,
+    Device, Ecn, Event, INITIATION_LEN, Instant, PeerId, Received, Refusal, SendError, Source,
+    Storage, Transmit,
 };
 
-use super::{Drive, FileClock, PeerConfig, SinceStart, Underlay};
+use super::{Drive, FileClock, PeerConfig, Seen, SinceStart, Underlay};
 use crate::lan::{Datagram, Inner};
 
 /// As many packets as wait for a session before the oldest goes.
@@ -168,12 +168,12 @@ impl Drive for Engine {
         Ok(())
     }
 
-    fn status(&self) -> PeerStatus {
-        self.device.peer(self.time.now(), self.id).expect("this peer is never removed")
+    fn status(&self) -> Seen {
+        self.device.peer(self.time.now(), self.id).expect("this peer is never removed").into()
     }
 
-    fn refusals(&self) -> Refusals {
-        *self.device.refusals()
+    fn refusals(&self) -> Vec<(Refusal, u32)> {
+        self.device.refusals().iter().collect()
     }
 }
 

@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Result, bail, ensure};
 use wg_core::config::InterfaceAddress;
-use wg_core::{Instant, PeerStatus, PublicKey, Refusals};
+use wg_core::{Instant, PublicKey, Refusal};
 use wg_esp_idf::{Host, Inside, Outbound, PeerSettings, Settings, Status, Tunnel};
 
-use super::{Drive, FileClock, PeerConfig, SinceStart, Underlay};
+use super::{Drive, FileClock, PeerConfig, Seen, SinceStart, Underlay};
 use crate::interop::MTU;
 use crate::lan::{Datagram, Inner};
 
@@ -150,17 +150,17 @@ impl Drive for EspIdf {
         bail!("wg-esp-idf leaves it to the engine when it is under load")
     }
 
-    fn status(&self) -> PeerStatus {
+    fn status(&self) -> Seen {
         let mut peer = self.settle().expect("it runs").peers.remove(0);
         peer.endpoint = peer.endpoint.and_then(|place| self.relay.behind(place));
         peer.last_handshake = peer
             .last_handshake
             .map(|at| Instant::from_micros(at.as_micros().saturating_sub(self.ahead)));
-        peer
+        peer.into()
     }
 
-    fn refusals(&self) -> Refusals {
-        self.settle().expect("it runs").refusals
+    fn refusals(&self) -> Vec<(Refusal, u32)> {
+        self.settle().expect("it runs").refusals.iter().collect()
     }
 }
 

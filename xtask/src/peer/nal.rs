@@ -9,11 +9,11 @@ use std::task::Wake;
 
 use anyhow::{Error, Result, bail, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use wg_core::{AllowedIp, Instant, PeerId, PeerStatus, Refusals};
+use wg_core::{AllowedIp, Instant, PeerId, Refusal};
 use wg_nal::{CancelSafe, Handle, Interface, LinkPolicy, Resources, Tunnel};
 
 use super::post::Post;
-use super::{Drive, FileClock, PeerConfig, SinceStart, Underlay};
+use super::{Drive, FileClock, PeerConfig, Seen, SinceStart, Underlay};
 use crate::lan::Inner;
 
 /// A tunnel of wg-nal, and what works in it.
@@ -151,12 +151,12 @@ impl<W: Work> Drive for Nal<W> {
         bail!("wg-nal leaves it to the engine when it is under load")
     }
 
-    fn status(&self) -> PeerStatus {
-        self.handle.status(self.id).expect("this peer is never removed")
+    fn status(&self) -> Seen {
+        self.handle.status(self.id).expect("this peer is never removed").into()
     }
 
-    fn refusals(&self) -> Refusals {
-        self.handle.refusals()
+    fn refusals(&self) -> Vec<(Refusal, u32)> {
+        self.handle.refusals().iter().collect()
     }
 }
 

@@ -47,6 +47,17 @@ impl Toolchain {
         command
     }
 
+    /// The linker that comes with the compiler, for whatever has an ELF format.
+    pub(crate) fn linker(&self) -> Result<Command> {
+        let version = output_of(self.rustc().arg("-vV"))?;
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        let host = host.context("rustc does not tell its host")?;
+        let folder = self.sysroot.join("lib/rustlib").join(host);
+        let mut command = Command::new(folder.join("bin/rust-lld"));
+        command.args(["-flavor", "gnu"]);
+        Ok(command)
+    }
+
     fn source(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }

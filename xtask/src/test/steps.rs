@@ -37,7 +37,7 @@ const OLDEST_RUST_BUILDS: &[(&str, &str)] =
     &[("wg-nal", "embedded-nal,embedded-nal-async,edge-nal,smoltcp,sntp,std,log,defmt")];
 
 /// The cases of `interop` in which what is around the engine has a part.
-const IDF_CASES: &[&str] = &["handshake.", "data.", "roaming.", "replay.", "counters."];
+const ADAPTER_CASES: &[&str] = &["handshake.", "data.", "roaming.", "replay.", "counters."];
 
 /// What a crate's manifest says, as `cargo metadata` tells it.
 #[derive(Deserialize)]
@@ -117,8 +117,12 @@ pub(super) fn all() -> Result<Vec<Step>> {
     // Its other cases prove the engine again, and wait.
     let mut interop_idf = xtask("interop")?;
     interop_idf.args(["--driver", "esp-idf"]);
-    interop_idf.args(IDF_CASES.iter().flat_map(|case| ["--case", case]));
+    interop_idf.args(ADAPTER_CASES.iter().flat_map(|case| ["--case", case]));
     steps.push(Step { closing: |_| true, ..step("interop, wg-esp-idf", interop_idf) });
+    let mut interop_c = xtask("interop")?;
+    interop_c.args(["--driver", "c"]);
+    interop_c.args(ADAPTER_CASES.iter().flat_map(|case| ["--case", case]));
+    steps.push(Step { closing: |_| true, ..step("interop, wg-c", interop_c) });
     let mut boards = xtask("boards")?;
     boards.arg("--quick");
     steps.push(Step { closing: |_| true, ..step("boards", boards) });
