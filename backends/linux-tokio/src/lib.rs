@@ -1,7 +1,8 @@
 //! WireGuard on Linux: the engine of [`wg_core`] between UDP sockets and a TUN interface,
 //! driven by Tokio.
 //!
-//! A [`Tunnel`] is one task. It needs a [`Config`], something that packets come from and go
+//! A [`Tunnel`] is one task, and threads that encrypt and decrypt for it when it has more to do than
+//! one core can. It needs a [`Config`], something that packets come from and go
 //! to ([`Packets`]: a [`Tun`] interface, or [`ChannelPackets`] inside of this program) and a
 //! clock to stamp handshakes with ([`StampClock`]). A [`Handle`] asks it and changes it while
 //! it runs:

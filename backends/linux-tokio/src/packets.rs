@@ -10,12 +10,19 @@ pub const HEAD_ROOM: usize = wg_core::DATA_HEADER_LEN;
 
 /// What a tunnel carries packets for: a TUN interface, or a channel.
 pub trait Packets: Send {
-    /// Waits for packets and puts them into the empty `batch`. Must be cancel safe: a call
-    /// that is dropped has taken no packet.
+    /// Waits for packets and adds them to `batch`, as [`try_receive`](Self::try_receive) does.
+    /// Must be cancel safe: a call that is dropped has taken no packet.
     ///
     /// # Errors
     /// Only those after which no packet will come any more; the tunnel ends with them.
     fn receive(&mut self, batch: &mut Batch) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Adds the packets that are there to `batch`, until it [is full](Batch::is_full), without
+    /// waiting for any.
+    ///
+    /// # Errors
+    /// The same.
+    fn try_receive(&mut self, batch: &mut Batch) -> io::Result<()>;
 
     /// Hands over packets, each of which begins after [`HEAD_ROOM`] bytes of its buffer. What
     /// is in the buffers afterwards does not matter.
@@ -31,12 +38,17 @@ pub struct Batch {
     buffers: Vec<Vec<u8>>,
     lengths: Vec<usize>,
     count: usize,
+    bytes: usize,
     mtu: u16,
 }
 
 impl Batch {
     /// Packets in one batch, at most: a TCP segment of 64 KiB cut to an MTU of 576.
-    const PACKETS: usize = 128;
+    pub(crate) const PACKETS: usize = 128;
+    /// As many packets, or as many bytes, are enough for one batch: the kernel takes no more
+    /// datagrams, and not many more bytes, in one call.
+    const ENOUGH: usize = 64;
+    const ENOUGH_BYTES: usize = 32 << 10;
 
     /// Buffers for packets of up to `mtu` bytes, and of 1500 at least.
     pub(crate) fn new(mtu: u16) -> Self {
@@ -45,13 +57,9 @@ impl Batch {
             buffers: vec![vec![0; room]; Self::PACKETS],
             lengths: vec![0; Self::PACKETS],
             count: 0,
+            bytes: 0,
             mtu,
         }
-    }
-
-    /// What it was made for.
-    pub(crate) fn mtu(&self) -> u16 {
-        self.mtu
     }
 
     /// Adds a packet; false when it is too long or there is no buffer left.
@@ -67,21 +75,43 @@ impl Batch {
         room.copy_from_slice(packet);
         *length = packet.len();
         self.count += 1;
+        self.bytes += packet.len();
         true
     }
 
-    /// Whether another packet has no place.
+    /// Whether there are enough packets in it, or no place for what one more look may bring: a
+    /// TCP segment of 64 KiB, cut up.
     pub fn is_full(&self) -> bool {
-        self.count == self.buffers.len()
+        // Headers of IPv6 and TCP are in each piece.
+        let pieces = usize::from(u16::MAX) / usize::from(self.mtu.max(576) - 60) + 1;
+        self.count > 0
+            && (self.count >= Self::ENOUGH
+                || self.bytes >= Self::ENOUGH_BYTES
+                || self.count + pieces > self.buffers.len())
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     pub(crate) fn clear(&mut self) {
         self.count = 0;
+        self.bytes = 0;
     }
 
-    /// The parts, to be filled from the start by one who then says how many.
-    pub(crate) fn parts(&mut self) -> (&mut [Vec<u8>], &mut [usize], &mut usize) {
-        (&mut self.buffers, &mut self.lengths, &mut self.count)
+    /// The free parts, to be filled from the start.
+    pub(crate) fn free(&mut self) -> (&mut [Vec<u8>], &mut [usize]) {
+        let buffers = self.buffers.get_mut(self.count..).unwrap_or_default();
+        (buffers, self.lengths.get_mut(self.count..).unwrap_or_default())
+    }
+
+    /// Says that `count` more parts are filled.
+    pub(crate) fn filled(&mut self, count: usize) {
+        let end = self.count + count;
+        let lengths = self.lengths.get(self.count..end).unwrap_or_default();
+        self.bytes += lengths.iter().sum::<usize>();
+        self.count = end;
     }
 
     /// Each packet's whole buffer, and the packet's length.
@@ -118,6 +148,10 @@ impl Packets for ChannelPackets {
         if !batch.push(&first) {
             log::warn!("a packet of {} bytes is longer than the tunnel's MTU", first.len());
         }
+        self.try_receive(batch)
+    }
+
+    fn try_receive(&mut self, batch: &mut Batch) -> io::Result<()> {
         while !batch.is_full()
             && let Ok(packet) = self.from_host.try_recv()
         {

@@ -102,20 +102,58 @@ impl core::fmt::Debug for Tun {
     }
 }
 
-impl Packets for Tun {
-    async fn receive(&mut self, batch: &mut Batch) -> io::Result<()> {
-        let (buffers, lengths, count) = batch.parts();
-        match self.device.recv_multiple(&mut self.uncut, buffers, lengths, HEAD_ROOM).await {
-            Ok(received) => *count = received,
+impl Tun {
+    /// What became of one look at the interface, which gave so many packets. False when there
+    /// is nothing left.
+    fn received(&self, got: io::Result<usize>, batch: &mut Batch) -> io::Result<bool> {
+        match got {
+            Ok(count) => batch.filled(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.raw_os_error().is_some() => return Err(error),
             // One packet that cannot be cut: somebody raised the interface's MTU.
             Err(error) => log::warn!("dropped a packet from {}: {error}", self.name),
+        }
+        Ok(true)
+    }
+
+    /// Hands over a packet that there is nothing to join to.
+    async fn send_one(&self, packet: &mut [u8]) -> io::Result<usize> {
+        if !self.device.tcp_gso() {
+            return self.device.send(packet.get(HEAD_ROOM..).unwrap_or_default()).await;
+        }
+        // Zeros are the header of a packet that is neither joined nor without its checksum.
+        let packet = packet.get_mut(HEAD_ROOM - VIRTIO_NET_HDR_LEN..).unwrap_or_default();
+        packet.get_mut(..VIRTIO_NET_HDR_LEN).unwrap_or_default().fill(0);
+        self.device.send(packet).await
+    }
+}
+
+impl Packets for Tun {
+    async fn receive(&mut self, batch: &mut Batch) -> io::Result<()> {
+        let (buffers, lengths) = batch.free();
+        let got = self.device.recv_multiple(&mut self.uncut, buffers, lengths, HEAD_ROOM).await;
+        self.received(got, batch)?;
+        self.try_receive(batch)
+    }
+
+    fn try_receive(&mut self, batch: &mut Batch) -> io::Result<()> {
+        while !batch.is_full() {
+            let (buffers, lengths) = batch.free();
+            let got = self.device.try_recv_multiple(&mut self.uncut, buffers, lengths, HEAD_ROOM);
+            if !self.received(got, batch)? {
+                break;
+            }
         }
         Ok(())
     }
 
     async fn send(&mut self, packets: &mut [Vec<u8>]) -> io::Result<()> {
-        match self.device.send_multiple(&mut self.joins, packets, HEAD_ROOM).await {
+        let sent = match packets {
+            [packet] => self.send_one(packet).await,
+            // It takes memory from the heap for each packet that it tries to join to others.
+            packets => self.device.send_multiple(&mut self.joins, packets, HEAD_ROOM).await,
+        };
+        match sent {
             Ok(_) => {
                 self.is_down = false;
                 Ok(())

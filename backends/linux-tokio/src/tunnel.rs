@@ -1,30 +1,34 @@
 //! The task that drives the engine.
 
 mod configure;
+mod cores;
+mod crew;
+mod inbound;
+mod outbound;
 
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use getrandom::SysRng;
 use getrandom::rand_core::{TryRng, UnwrapErr};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use wg_core::{
-    DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, Received, Refusal, SendError,
-    Source, Tai64n,
-};
-use wg_nal::{IcmpError, LONGEST_ICMP};
+use wg_core::{DATA_OVERHEAD, Device, Event, INITIATION_LEN, Instant, PeerId, SendError, Tai64n};
 
 use crate::clock::{StampClock, StateError};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handle::{Command, Handle};
 use crate::journal::Journal;
-use crate::packets::{Arrivals, Batch, HEAD_ROOM, Packets};
+use crate::packets::{Arrivals, HEAD_ROOM, Packets};
 use crate::time::{Alarm, Sleep, now};
-use crate::underlay::{Family, Inbox, Left, Outbox, Underlay};
+use crate::underlay::{Family, Left, Outbox, Underlay};
 use crate::waiting::Waiting;
+use crew::{Crew, Engine};
+use inbound::Arrived;
+use outbound::{Departing, refuse};
 
 /// Rounds of receiving before anything else gets its turn.
 const ROUNDS: usize = 8;
@@ -36,7 +40,8 @@ const RECOVERY: Duration = Duration::from_millis(200);
 /// Dropping it, or the future of [`run`](Self::run), is safe at any time: sockets close, an
 /// interface goes, keys are wiped.
 pub struct Tunnel<P> {
-    device: Device<'static>,
+    crew: Crew,
+    engine: Arc<Engine>,
     packets: P,
     underlay: Underlay,
     clock: StampClock,
@@ -46,8 +51,12 @@ pub struct Tunnel<P> {
     alarm: Alarm,
     sleep: Sleep,
     waiting: Waiting,
+    /// Packets and datagrams that came and go one by one.
     arrivals: Arrivals,
     outbox: Outbox,
+    /// Those that come and go in batches, to be used again.
+    spare_arrived: Vec<Arrived>,
+    departing: Vec<Departing>,
     journal: Journal,
     mtu: u16,
     fw_mark: u32,
@@ -62,7 +71,7 @@ enum Wake {
     Command(Option<Command>),
     Deadline(io::Result<()>),
     Underlay(io::Result<Family>),
-    Packets(io::Result<()>),
+    Packets(io::Result<Departing>),
     Reserved(Result<Tai64n, StateError>),
 }
 
@@ -80,8 +89,10 @@ impl<P: Packets> Tunnel<P> {
             Underlay::closed(config.listen_port)
         };
         let (handle, commands) = Handle::new();
+        let engine = Arc::new(Engine::new(Device::growing()));
         let mut tunnel = Self {
-            device: Device::growing(),
+            crew: Crew::new(Arc::clone(&engine)),
+            engine,
             packets,
             underlay,
             clock,
@@ -92,6 +103,8 @@ impl<P: Packets> Tunnel<P> {
             waiting: Waiting::default(),
             arrivals: Arrivals::default(),
             outbox: Outbox::default(),
+            spare_arrived: Vec::new(),
+            departing: Vec::new(),
             journal: Journal::default(),
             mtu: config.mtu,
             fw_mark: config.fw_mark,
@@ -99,11 +112,13 @@ impl<P: Packets> Tunnel<P> {
             commands,
         };
         let now = now();
+        let mut device = tunnel.engine.lock();
         if !config.is_up {
-            tunnel.device.down();
+            device.down();
         }
-        tunnel.device.set_mtu(config.mtu);
-        tunnel.device.set_private_key(now, config.private_key.as_ref());
+        device.set_mtu(config.mtu);
+        device.set_private_key(now, config.private_key.as_ref());
+        drop(device);
         for peer in &config.peers {
             let refused = |error| Error::Peer(peer.public_key, error);
             tunnel.set_peer(now, peer).map_err(refused)?;
@@ -121,19 +136,19 @@ impl<P: Packets> Tunnel<P> {
     /// # Errors
     /// [`Error::Packets`] when the inner side has failed for good.
     pub async fn run(mut self) -> Result<(), Error> {
-        let mut batch = Batch::new(self.mtu);
-        let mut inbox = Inbox::new();
         // Settings made before may have asked for something.
         self.drain(now());
         loop {
             self.flush().await;
             self.reserve();
-            let deadline = self.device.poll_timeout().map(|(at, _)| at);
+            let deadline = self.engine.lock().poll_timeout().map(|(at, _)| at);
             let wake = tokio::select! {
                 command = self.commands.recv() => Wake::Command(command),
                 rung = self.alarm.wait(deadline) => Wake::Deadline(rung),
                 family = self.underlay.readable() => Wake::Underlay(family),
-                received = self.packets.receive(&mut batch) => Wake::Packets(received),
+                received = Self::departing(&mut self.packets, &mut self.departing, self.mtu) => {
+                    Wake::Packets(received)
+                }
                 reserved = reserved(&mut self.reserving) => Wake::Reserved(reserved),
             };
             if self.sleep.is_over() {
@@ -142,27 +157,17 @@ impl<P: Packets> Tunnel<P> {
             }
             match wake {
                 Wake::Command(None | Some(Command::Stop)) => return Ok(()),
-                Wake::Command(Some(command)) => {
-                    self.obey(now(), command);
-                    if batch.mtu() != self.mtu {
-                        batch = Batch::new(self.mtu);
-                    }
-                }
+                Wake::Command(Some(command)) => self.obey(now(), command),
                 Wake::Deadline(rung) => {
                     rung.map_err(Error::Timer)?;
                     self.handle_timeouts(now());
                 }
                 Wake::Underlay(family) => {
-                    self.receive(family.map_err(Error::Underlay)?, &mut inbox).await;
+                    self.receive(family.map_err(Error::Underlay)?).await;
                 }
                 Wake::Packets(received) => {
-                    received.map_err(Error::Packets)?;
-                    let now = now();
-                    for (buffer, length) in batch.iter_mut() {
-                        self.send(now, buffer, length);
-                        self.drain(now);
-                    }
-                    batch.clear();
+                    let departing = received.map_err(Error::Packets)?;
+                    self.depart(departing).await.map_err(Error::Packets)?;
                 }
                 Wake::Reserved(Ok(durable)) => {
                     self.reserving = None;
@@ -179,75 +184,46 @@ impl<P: Packets> Tunnel<P> {
 
     /// Serves every peer whose deadline has passed.
     fn handle_timeouts(&mut self, now: Instant) {
-        while self.device.poll_timeout().is_some_and(|(at, _)| at <= now) {
-            self.device.handle_timeout(now);
-            self.drain(now);
-        }
-    }
-
-    /// Takes datagrams from a socket while there are some, but not for ever.
-    async fn receive(&mut self, family: Family, inbox: &mut Inbox) {
-        for _ in 0..ROUNDS {
-            let received = match self.underlay.receive(family, inbox) {
-                Ok(Some(received)) => received,
-                Ok(None) => return,
-                Err(error) => {
-                    log::warn!("cannot receive: {error}");
-                    return tokio::time::sleep(RECOVERY).await;
-                }
-            };
-            let now = now();
-            for datagram in received.datagrams {
-                self.handle_datagram(now, received.source, datagram);
-                self.drain(now);
+        loop {
+            let mut device = self.engine.lock();
+            if device.poll_timeout().is_none_or(|(at, _)| at > now) {
+                return;
             }
-            self.flush().await;
-        }
-    }
-
-    fn handle_datagram(&mut self, now: Instant, source: Source, datagram: &mut [u8]) {
-        match self.device.handle_datagram(now, &mut self.rng, source, datagram) {
-            Ok(Received::Packet { packet, .. }) => self.arrivals.push(packet),
-            Ok(Received::Reply(reply)) => self.outbox.push(&reply),
-            Ok(_) => {}
-            Err(refusal) => self.journal.refused_datagram(now, source.remote, refusal),
+            device.handle_timeout(now);
+            drop(device);
+            self.drain(now);
         }
     }
 
     /// Seals the packet of `length` bytes after the head room of `buffer`, or keeps it until
     /// there is a session, or tells the host that it has no way.
     fn send(&mut self, now: Instant, buffer: &mut [u8], length: usize) {
-        match self.device.seal(now, buffer, length) {
+        match self.engine.lock().seal(now, buffer, length) {
             Ok(transmit) => self.outbox.push(&transmit),
             Err(error) => {
                 let packet = buffer.get(HEAD_ROOM..HEAD_ROOM + length).unwrap_or_default();
                 match error {
                     SendError::NoSession(peer) => self.waiting.push(peer, packet),
-                    SendError::Refused(refusal) => self.refuse(now, refusal, packet),
+                    SendError::Refused(refusal) => {
+                        refuse(&mut self.journal, &mut self.arrivals, now, refusal, packet);
+                    }
                     error => log::warn!("dropped a packet of {length} bytes: {error}"),
                 }
             }
         }
     }
 
-    fn refuse(&mut self, now: Instant, refusal: Refusal, packet: &[u8]) {
-        self.journal.refused_packet(now, refusal);
-        if matches!(refusal, Refusal::NoRoute | Refusal::NoEndpoint) {
-            let mut answer = [0; LONGEST_ICMP];
-            if let Some(answer) = IcmpError::Unreachable.answer(packet, None, &mut answer) {
-                self.arrivals.push(answer);
-            }
-        }
-    }
-
     /// Takes the device's news and its own datagrams, as is due after every call to it.
     fn drain(&mut self, now: Instant) {
-        while let Some(event) = self.device.poll_event() {
+        loop {
+            let event = self.engine.lock().poll_event();
+            let Some(event) = event else { break };
             self.handle_event(now, event);
         }
+        let mut device = self.engine.lock();
         let mut buffer = [0; INITIATION_LEN];
         while let Some(transmit) =
-            self.device.poll_transmit(now, &mut self.clock, &mut self.rng, &mut buffer)
+            device.poll_transmit(now, &mut self.clock, &mut self.rng, &mut buffer)
         {
             self.outbox.push(&transmit);
         }
@@ -261,7 +237,8 @@ impl<P: Packets> Tunnel<P> {
         else {
             return;
         };
-        let Some(peer) = self.device.peer(now, id) else { return };
+        let peer = self.engine.lock().peer(now, id);
+        let Some(peer) = peer else { return };
         let (key, at) = (&peer.public_key, peer.endpoint);
         match event {
             Event::SessionUp(_) => {
@@ -290,8 +267,18 @@ impl<P: Packets> Tunnel<P> {
 
     /// Sends and hands over what has been collected.
     async fn flush(&mut self) {
+        let mut outbox = core::mem::take(&mut self.outbox);
+        self.send_all(&mut outbox).await;
+        self.outbox = outbox;
+        let mut arrivals = core::mem::take(&mut self.arrivals);
+        self.give(&mut arrivals).await;
+        self.arrivals = arrivals;
+    }
+
+    /// Sends datagrams.
+    async fn send_all(&mut self, outbox: &mut Outbox) {
         let mut moved = Vec::new();
-        for train in self.outbox.trains() {
+        for train in outbox.trains() {
             match self.underlay.send(&train).await {
                 Ok(Left::FromThere) => {}
                 Ok(Left::FromElsewhere) => moved.push(train.to),
@@ -301,9 +288,13 @@ impl<P: Packets> Tunnel<P> {
         for to in moved {
             self.forget_source(now(), to.remote);
         }
-        self.outbox.clear();
-        if !self.arrivals.is_empty()
-            && let Err(error) = self.packets.send(self.arrivals.take()).await
+        outbox.clear();
+    }
+
+    /// Gives packets to the host.
+    async fn give(&mut self, arrivals: &mut Arrivals) {
+        if !arrivals.is_empty()
+            && let Err(error) = self.packets.send(arrivals.take()).await
         {
             self.journal.lost(now(), &error);
         }
@@ -321,7 +312,7 @@ impl<P: Packets> Tunnel<P> {
 
 impl<P> core::fmt::Debug for Tunnel<P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Tunnel").field("device", &self.device).finish_non_exhaustive()
+        f.debug_struct("Tunnel").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! and leave with a traffic class and from a given address. The kernel joins datagrams of one
 //! sender into one (GRO) and cuts one up into many (GSO) where it can.
 
+mod control;
 mod outbox;
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -13,13 +14,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    SockaddrStorage, bind, recvmsg, sendmsg, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, bind,
+    recvmsg, setsockopt, socket, sockopt,
 };
+use socket2::{MsgHdr, SockRef};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use wg_core::{Ecn, Endpoint, Source};
 
+use control::Control;
 pub(crate) use outbox::{Outbox, Train};
 
 /// Bytes that each socket may hold for us in each direction, where the system lets us.
@@ -49,23 +52,39 @@ pub(crate) enum Left {
     FromElsewhere,
 }
 
-/// Room for as many datagrams as the kernel joins into one, and for what comes with them.
+/// Datagrams of one sender, as many as the kernel joins into one.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    datagrams: Vec<u8>,
+    room: Vec<u8>,
+    /// Room for what comes with them.
     control: Vec<u8>,
-}
-
-/// Datagrams of one sender, one after the other.
-pub(crate) struct Received<'i> {
-    pub(crate) source: Source,
-    pub(crate) datagrams: core::slice::ChunksMut<'i, u8>,
+    source: Source,
+    len: usize,
+    /// The length of each datagram but the last.
+    segment: usize,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
         let control = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo, i32, i32);
-        Self { datagrams: vec![0; 1 << 16], control }
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let source = Source { remote: nowhere, local: None, ecn: Ecn::NotCapable };
+        Self { room: vec![0; 1 << 16], control, source, len: 0, segment: 1 }
+    }
+
+    /// Who sent them.
+    pub(crate) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// One after the other. An empty datagram is nothing to anybody.
+    pub(crate) fn datagrams(&mut self) -> core::slice::ChunksMut<'_, u8> {
+        self.room.get_mut(..self.len).unwrap_or_default().chunks_mut(self.segment.max(1))
     }
 }
 
@@ -137,27 +156,20 @@ impl Underlay {
         }
     }
 
-    /// Takes what has come; `None` when nothing has.
-    pub(crate) fn receive<'i>(
-        &self,
-        family: Family,
-        inbox: &'i mut Inbox,
-    ) -> io::Result<Option<Received<'i>>> {
+    /// Takes what has come; false when nothing has.
+    pub(crate) fn receive(&self, family: Family, inbox: &mut Inbox) -> io::Result<bool> {
         let socket = match family {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
         };
-        let Some(socket) = socket else { return Ok(None) };
-        let Inbox { datagrams, control } = inbox;
-        let received =
-            socket.try_io(Interest::READABLE, || receive_from(socket, datagrams, control));
-        match received {
+        let Some(socket) = socket else { return Ok(false) };
+        let Inbox { room, control, .. } = inbox;
+        match socket.try_io(Interest::READABLE, || receive_from(socket, room, control)) {
             Ok((source, len, segment)) => {
-                let datagrams = datagrams.get_mut(..len).unwrap_or_default();
-                // An empty datagram is nothing to anybody.
-                Ok(Some(Received { source, datagrams: datagrams.chunks_mut(segment.max(1)) }))
+                (inbox.source, inbox.len, inbox.segment) = (source, len, segment);
+                Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -309,40 +321,37 @@ fn send_to(
     bytes: &[u8],
     segment: usize,
 ) -> io::Result<()> {
-    let (v4_info, v6_info);
-    let v6_class = i32::from(traffic_class);
-    // The sum of all headers is no part of the limit, and no datagram of ours is longer.
-    let segments = u16::try_from(segment).map_err(|_| Errno::EMSGSIZE)?;
-    let mut control = Vec::with_capacity(3);
+    let mut control = Control::new();
     match to.remote {
-        SocketAddr::V4(_) => control.push(ControlMessage::Ipv4Tos(&traffic_class)),
-        SocketAddr::V6(_) => control.push(ControlMessage::Ipv6TClass(&v6_class)),
+        // A byte, of which the system also takes an integer.
+        SocketAddr::V4(_) => control.push(libc::IPPROTO_IP, libc::IP_TOS, &[traffic_class]),
+        SocketAddr::V6(_) => {
+            let class = i32::from(traffic_class).to_ne_bytes();
+            control.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &class);
+        }
     }
     match to.local {
         Some(IpAddr::V4(local)) => {
-            v4_info = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(local.octets()) },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            control.push(ControlMessage::Ipv4PacketInfo(&v4_info));
+            // The interface's number, our address, and another one that only counts on receipt.
+            let mut info = [0; size_of::<libc::in_pktinfo>()];
+            info[4..8].copy_from_slice(&local.octets());
+            control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
         }
         Some(IpAddr::V6(local)) => {
-            v6_info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: local.octets() },
-                ipi6_ifindex: 0,
-            };
-            control.push(ControlMessage::Ipv6PacketInfo(&v6_info));
+            let mut info = [0; size_of::<libc::in6_pktinfo>()];
+            info[..16].copy_from_slice(&local.octets());
+            control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
         }
         None => {}
     }
     if bytes.len() > segment {
-        control.push(ControlMessage::UdpGsoSegments(&segments));
+        // The sum of all headers is no part of the limit, and no datagram of ours is longer.
+        let segment = u16::try_from(segment).map_err(|_| Errno::EMSGSIZE)?;
+        control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
     }
-    let to = SockaddrStorage::from(to.remote);
-    let parts = [IoSlice::new(bytes)];
-    sendmsg(socket.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&to))?;
-    Ok(())
+    let (to, parts) = (to.remote.into(), [IoSlice::new(bytes)]);
+    let message = MsgHdr::new().with_addr(&to).with_buffers(&parts).with_control(control.bytes());
+    SockRef::from(socket).sendmsg(&message, 0).map(drop)
 }
 
 #[cfg(test)]

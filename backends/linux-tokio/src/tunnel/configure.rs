@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use wg_core::{AddPeerError, Connection, Instant};
+use wg_core::{AddPeerError, Connection, Device, Instant};
 use zeroize::Zeroizing;
 
 use super::Tunnel;
@@ -32,21 +32,29 @@ impl<P: Packets> Tunnel<P> {
             Command::Status(answer) => drop(answer.send(self.status(now))),
             Command::SetPeer(peer, answer) => drop(answer.send(self.set_peer(now, &peer))),
             Command::RemovePeer(key, answer) => {
-                if let Some(peer) = self.device.find_peer(&key) {
-                    self.device.remove_peer(peer);
+                let mut device = self.engine.lock();
+                if let Some(peer) = device.find_peer(&key) {
+                    device.remove_peer(peer);
                 }
+                drop(device);
                 self.forget_removed(now);
                 let _ = answer.send(());
             }
             Command::SetEndpoint(key, at, answer) => {
-                if let Some(peer) = self.device.find_peer(&key) {
-                    self.device.set_endpoint(now, peer, at);
+                let mut device = self.engine.lock();
+                if let Some(peer) = device.find_peer(&key) {
+                    device.set_endpoint(now, peer, at);
                 }
+                drop(device);
                 let _ = answer.send(());
             }
             Command::SetMtu(mtu, answer) => {
-                self.mtu = mtu;
-                self.device.set_mtu(mtu);
+                if mtu != self.mtu {
+                    self.mtu = mtu;
+                    // Their room is for another length.
+                    self.departing.clear();
+                    self.engine.lock().set_mtu(mtu);
+                }
                 let _ = answer.send(());
             }
             Command::ForgetSessions(answer) => {
@@ -66,19 +74,21 @@ impl<P: Packets> Tunnel<P> {
     /// Wipes all session keys. Who had a session is called, as it would not notice for a while;
     /// what waited for one goes on waiting.
     pub(super) fn forget_sessions(&mut self, now: Instant) {
-        if !self.device.is_up() {
+        let mut device = self.engine.lock();
+        if !device.is_up() {
             return;
         }
-        let peers: Vec<_> = self.device.peers().collect();
+        let peers: Vec<_> = device.peers().collect();
         let mut had_one = peers.clone();
         had_one.retain(|id| {
-            self.device.peer(now, *id).is_some_and(|peer| peer.connection == Connection::Up)
+            device.peer(now, *id).is_some_and(|peer| peer.connection == Connection::Up)
         });
-        self.device.down();
-        self.device.up(now);
+        device.down();
+        device.up(now);
         for peer in had_one {
-            self.device.connect(now, peer);
+            device.connect(now, peer);
         }
+        drop(device);
         for peer in peers {
             self.send_what_waits(now, peer);
         }
@@ -90,29 +100,30 @@ impl<P: Packets> Tunnel<P> {
         now: Instant,
         config: &PeerConfig,
     ) -> Result<(), AddPeerError> {
-        let peer = self.device.add_peer(&config.public_key)?;
-        self.device.set_preshared_key(peer, &config.preshared_key);
+        let mut device = self.engine.lock();
+        let peer = device.add_peer(&config.public_key)?;
+        device.set_preshared_key(peer, &config.preshared_key);
         if let Some(endpoint) = config.endpoint {
-            self.device.set_endpoint(now, peer, endpoint);
+            device.set_endpoint(now, peer, endpoint);
         }
-        self.device.remove_allowed_ips(peer);
+        device.remove_allowed_ips(peer);
         for prefix in &config.allowed_ips {
-            self.device.add_allowed_ip(peer, *prefix).map_err(|_| AddPeerError::Full)?;
+            device.add_allowed_ip(peer, *prefix).map_err(|_| AddPeerError::Full)?;
         }
-        self.device.set_persistent_keepalive(now, peer, config.persistent_keepalive);
+        device.set_persistent_keepalive(now, peer, config.persistent_keepalive);
         Ok(())
     }
 
     fn set_up(&mut self, now: Instant, is_up: bool) -> Result<(), Error> {
-        if is_up == self.device.is_up() {
+        if is_up == self.engine.lock().is_up() {
             return Ok(());
         }
         if is_up {
             self.underlay = open(self.underlay.port(), self.fw_mark)?;
-            self.device.up(now);
+            self.engine.lock().up(now);
             log::info!("listening on UDP port {}", self.underlay.port());
         } else {
-            self.device.down();
+            self.engine.lock().down();
             self.waiting.retain(|_| false);
             self.underlay = Underlay::closed(self.underlay.port());
         }
@@ -120,20 +131,22 @@ impl<P: Packets> Tunnel<P> {
     }
 
     fn status(&self, now: Instant) -> Status {
+        let device = self.engine.lock();
         Status {
             at: now,
-            public_key: self.device.public_key(),
+            public_key: device.public_key(),
             listen_port: self.underlay.port(),
-            peers: self.device.peers().filter_map(|id| self.device.peer(now, id)).collect(),
-            refusals: *self.device.refusals(),
+            peers: device.peers().filter_map(|id| device.peer(now, id)).collect(),
+            refusals: *device.refusals(),
             waited_in_vain: self.waiting.dropped(),
         }
     }
 
     fn describe(&mut self, now: Instant) -> Zeroizing<String> {
         let said = core::mem::take(&mut self.handshakes);
-        for id in self.device.peers() {
-            let Some(at) = self.device.peer(now, id).and_then(|peer| peer.last_handshake) else {
+        let device = self.engine.lock();
+        for id in device.peers() {
+            let Some(at) = device.peer(now, id).and_then(|peer| peer.last_handshake) else {
                 continue;
             };
             let same = said.get(&id).filter(|(of, _)| *of == at);
@@ -145,7 +158,7 @@ impl<P: Packets> Tunnel<P> {
             listen_port: self.underlay.port(),
             fw_mark: self.fw_mark,
         };
-        describe(&self.device, now, &known)
+        describe(&device, now, &known)
     }
 
     /// Changes all that a transaction says. What can fail comes first, and changes nothing then.
@@ -160,15 +173,17 @@ impl<P: Packets> Tunnel<P> {
                 _ => Errno::EIO,
             }
         })?;
+        let mut device = self.engine.lock();
         if let Some(key) = &transaction.private_key {
-            self.device.set_private_key(now, key.as_ref());
+            device.set_private_key(now, key.as_ref());
         }
         if transaction.replace_peers {
-            self.device.retain_peers([]);
+            device.retain_peers([]);
         }
         for change in &transaction.peers {
-            self.change_peer(now, change);
+            change_peer(&mut device, now, change);
         }
+        drop(device);
         self.forget_removed(now);
         Ok(())
     }
@@ -189,62 +204,65 @@ impl<P: Packets> Tunnel<P> {
         }
         self.fw_mark = mark;
         // Datagrams may take another way, on which the address that we were called by is wrong.
-        let peers: Vec<_> = self.device.peers().collect();
+        let mut device = self.engine.lock();
+        let peers: Vec<_> = device.peers().collect();
         for peer in peers {
-            if let Some(at) = self.device.endpoint(peer) {
-                self.device.set_endpoint(now, peer, at);
+            if let Some(at) = device.endpoint(peer) {
+                device.set_endpoint(now, peer, at);
             }
         }
         Ok(())
     }
 
-    fn change_peer(&mut self, now: Instant, change: &PeerChange) {
-        let peer = match self.device.find_peer(&change.public_key) {
-            Some(peer) if change.remove => return self.device.remove_peer(peer),
-            Some(peer) => peer,
-            None if change.remove || change.update_only => return,
-            // Our own key is silently no peer; memory grows.
-            None => match self.device.add_peer(&change.public_key) {
-                Ok(peer) => peer,
-                Err(_) => return,
-            },
-        };
-        if let Some(preshared) = &change.preshared_key {
-            self.device.set_preshared_key(peer, preshared);
-        }
-        if change.replace_allowed_ips {
-            self.device.remove_allowed_ips(peer);
-        }
-        for &(prefix, adds) in &change.allowed_ips {
-            if !adds {
-                self.device.remove_allowed_ip(peer, prefix);
-            } else if let Err(error) = self.device.add_allowed_ip(peer, prefix) {
-                log::error!("cannot add {prefix}: {error}");
-            }
-        }
-        if let Some(endpoint) = change.endpoint {
-            self.device.set_endpoint(now, peer, endpoint);
-        }
-        if let Some(seconds) = change.persistent_keepalive {
-            self.device.set_persistent_keepalive(now, peer, seconds);
-        }
-    }
-
     /// Lets the system choose the address that datagrams to there leave from.
     pub(super) fn forget_source(&mut self, now: Instant, remote: SocketAddr) {
-        let peers: Vec<_> = self.device.peers().collect();
+        let mut device = self.engine.lock();
+        let peers: Vec<_> = device.peers().collect();
         for peer in peers {
-            if self.device.endpoint(peer) == Some(remote) {
-                self.device.set_endpoint(now, peer, remote);
+            if device.endpoint(peer) == Some(remote) {
+                device.set_endpoint(now, peer, remote);
             }
         }
     }
 
     /// Drops what is left of peers that are not there any more.
     fn forget_removed(&mut self, now: Instant) {
-        let is_there = |peer| self.device.peer(now, peer).is_some();
+        let device = self.engine.lock();
+        let is_there = |peer| device.peer(now, peer).is_some();
         self.waiting.retain(is_there);
         self.journal.retain(is_there);
+    }
+}
+
+fn change_peer(device: &mut Device<'_>, now: Instant, change: &PeerChange) {
+    let peer = match device.find_peer(&change.public_key) {
+        Some(peer) if change.remove => return device.remove_peer(peer),
+        Some(peer) => peer,
+        None if change.remove || change.update_only => return,
+        // Our own key is silently no peer; memory grows.
+        None => match device.add_peer(&change.public_key) {
+            Ok(peer) => peer,
+            Err(_) => return,
+        },
+    };
+    if let Some(preshared) = &change.preshared_key {
+        device.set_preshared_key(peer, preshared);
+    }
+    if change.replace_allowed_ips {
+        device.remove_allowed_ips(peer);
+    }
+    for &(prefix, adds) in &change.allowed_ips {
+        if !adds {
+            device.remove_allowed_ip(peer, prefix);
+        } else if let Err(error) = device.add_allowed_ip(peer, prefix) {
+            log::error!("cannot add {prefix}: {error}");
+        }
+    }
+    if let Some(endpoint) = change.endpoint {
+        device.set_endpoint(now, peer, endpoint);
+    }
+    if let Some(seconds) = change.persistent_keepalive {
+        device.set_persistent_keepalive(now, peer, seconds);
     }
 }
 

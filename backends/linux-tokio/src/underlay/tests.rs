@@ -17,9 +17,9 @@ async fn receive(underlay: &Underlay, count: usize) -> Vec<(Source, Vec<u8>)> {
     let mut all = Vec::new();
     while all.len() < count {
         let family = underlay.readable().await.unwrap();
-        if let Some(Received { source, datagrams }) = underlay.receive(family, &mut inbox).unwrap()
-        {
-            all.extend(datagrams.map(|datagram| (source, datagram.to_vec())));
+        if underlay.receive(family, &mut inbox).unwrap() {
+            let source = inbox.source();
+            all.extend(inbox.datagrams().map(|datagram| (source, datagram.to_vec())));
         }
     }
     all

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use wg_core::PrivateKey;
 
+mod allocations;
 mod daemon;
 mod days;
 mod leaks;
