@@ -20,6 +20,7 @@ mod setup;
 mod size;
 mod spec;
 mod test;
+mod trust;
 mod workspace;
 mod xtensa;
 
@@ -54,6 +55,7 @@ enum Task {
     Size(size::Size),
     BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
+    Trust(trust::Trust),
     /// Say what this machine needs for these tasks and does not have.
     Setup {
         /// Install it: Debian packages as root or through sudo, Rust's parts through rustup, and
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Task::Size(size) => size.run(),
         Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),
+        Task::Trust(trust) => trust.run(),
         Task::Setup { install } => setup::setup(install),
     };
     match outcome {

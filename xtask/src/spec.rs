@@ -1,6 +1,6 @@
 //! `cargo xtask spec`: does `docs/spec.md` still say the truth?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
@@ -95,6 +95,11 @@ fn exists(sources: &BTreeMap<String, String>, name: &str) -> bool {
                 })
             })
         })
+}
+
+/// The names of all tests of the checkout.
+pub(crate) fn all_tests() -> Result<BTreeSet<String>> {
+    Ok(sources()?.values().flat_map(|source| tests_in(source)).map(str::to_owned).collect())
 }
 
 /// The names of a file's test functions: what follows `#[test]` and its like.

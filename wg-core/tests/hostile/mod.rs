@@ -122,6 +122,9 @@ impl Network<'_> {
         let at = match step {
             Step::Timeout { at } => {
                 self.tick(machine(at));
+                if at >= 128 {
+                    return;
+                }
                 at
             }
             Step::Key { at, key } => {
@@ -235,12 +238,16 @@ impl Network<'_> {
 
     /// A host's packet, under its own inner address or another's.
     fn host_sends(&mut self, from: usize, to: usize, source: u8) {
-        let source = match source {
+        let inner = match source {
             0..224 => from,
             _ => machine(source),
         };
-        let packet = self.packet(source, to);
+        let packet = self.packet(inner, to);
         self.send(from, &packet);
+        // Another input may come before a machine gets to send what the last one asked for.
+        if !(160..224).contains(&source) {
+            self.drain(from);
+        }
     }
 
     /// A datagram arrives at whom it is for.

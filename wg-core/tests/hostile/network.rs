@@ -80,7 +80,7 @@ impl<'a> Network<'a> {
         packet
     }
 
-    /// A host's packet leaves, or waits, or has nowhere to go.
+    /// A host's packet leaves, or waits, or has nowhere to go. The device is not polled yet.
     pub fn send(&mut self, from: usize, packet: &[u8]) {
         let now = self.now;
         let machine = &mut self.machines[from];
@@ -105,7 +105,6 @@ impl<'a> Network<'a> {
             Err(SendError::Refused(Refusal::Down | Refusal::NoRoute)) => {}
             Err(error) => panic!("a packet was refused: {error:?}"),
         }
-        self.drain(from);
     }
 
     /// A datagram is on the wire: it is what its sender may send now.

@@ -78,7 +78,7 @@ pub enum Step {
         secs: u8,
         more: u8,
     },
-    /// A deadline is served before its time.
+    /// A deadline is served, perhaps before its time.
     Timeout {
         at: u8,
     },
