@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: a device talks through a tunnel, and one sees what happened.
 
 mod http;
+mod proxy;
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -34,6 +35,10 @@ pub(crate) struct Demo {
     /// gateway is the Linux kernel's WireGuard in another emulator.
     #[arg(long, value_name = "BOARD", value_enum)]
     board: Option<board::Kind>,
+    /// The device is this machine: `wg-tokio proxy`, and curl. The gateway is the Linux kernel's
+    /// WireGuard in an emulator.
+    #[arg(long, conflicts_with_all = ["kernel", "board"])]
+    proxy: bool,
 }
 
 const PINGS: u16 = 5;
@@ -45,7 +50,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
-        if let Some(kind) = self.board {
+        if self.proxy {
+            proxy::show()
+        } else if let Some(kind) = self.board {
             show_board(kind)
         } else if self.kernel {
             setup::require(setup::KERNEL)?;

@@ -81,7 +81,9 @@ impl Need {
             }
             Self::Namespaces => {
                 const PROGRAMS: &[&str] = &[
+                    "curl",
                     "ip",
+                    "iperf3",
                     "nft",
                     "ping",
                     "python3",
@@ -156,6 +158,8 @@ impl Need {
                 apt::install(&["binutils-xtensa-lx106", "llvm-22", "qemu-system-misc"])
             }
             Self::Namespaces => apt::install(&[
+                "curl",
+                "iperf3",
                 "iproute2",
                 "iputils-ping",
                 "nftables",

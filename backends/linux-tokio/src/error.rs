@@ -78,6 +78,8 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// A host in the tunnel is to have no address.
+    NoAddress,
     /// Timestamps cannot be kept.
     State(StateError),
     /// The inner side failed while the tunnel ran.
@@ -180,6 +182,9 @@ impl fmt::Display for Error {
                     }
                     _ => write!(f, "cannot make {path}: {source}"),
                 }
+            }
+            Self::NoAddress => {
+                f.write_str("there is no Address: without one nothing can be reached in the tunnel")
             }
             Self::State(error) => error.fmt(f),
             Self::Packets(error) => {

@@ -50,6 +50,8 @@ mod handle;
 mod journal;
 mod link;
 mod names;
+#[cfg(feature = "netstack")]
+pub mod netstack;
 mod packets;
 mod routes;
 mod time;

@@ -4,6 +4,8 @@ mod check;
 mod daemon;
 mod file;
 mod keys;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod run;
 
 use std::io::{self, Write};
@@ -35,7 +37,11 @@ A new key, and a tunnel:
   wg-tokio pubkey < private.key
   wg-tokio run --config wg0.conf --state /var/lib/wg-tokio/wg0.state
 
-The same with the tools of WireGuard:
+A browser in the tunnel, without root:
+  wg-tokio proxy --config wg0.conf
+  curl --proxy socks5h://127.0.0.1:1080 http://server.internal/
+
+An interface with the tools of WireGuard:
   WG_QUICK_USERSPACE_IMPLEMENTATION=wg-tokio wg-quick up ./wg0.conf
   wg show
 
@@ -56,6 +62,13 @@ enum Task {
         /// The wg-quick file.
         file: PathBuf,
     },
+    /// Be a host in the tunnel of a wg-quick file, and lend its connections to programs on this
+    /// machine, by SOCKS5, HTTP CONNECT and forwarded ports, until SIGINT or SIGTERM.
+    ///
+    /// Makes no interface, changes nothing on this machine, and needs no root. Names are looked up
+    /// inside the tunnel, by the name servers of the file.
+    #[cfg(feature = "proxy")]
+    Proxy(proxy::Proxy),
     /// Print a new private key, in base64.
     Genkey,
     /// Print a new pre-shared key, in base64: the same for both peers.
@@ -76,7 +89,7 @@ enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::InterfaceName(_) | Error::Table(_) | Error::Peer(..) => {
+            Error::InterfaceName(_) | Error::Table(_) | Error::Peer(..) | Error::NoAddress => {
                 Self::Usage(error.to_string())
             }
             _ => Self::Trouble(error.to_string()),
@@ -90,6 +103,8 @@ fn main() -> ExitCode {
         None => daemon.start(),
         Some(Task::Run(run)) => run.start(),
         Some(Task::Check { file }) => check::check(&file),
+        #[cfg(feature = "proxy")]
+        Some(Task::Proxy(proxy)) => proxy.start(),
         Some(Task::Genkey) => keys::genkey(),
         Some(Task::Genpsk) => keys::genpsk(),
         Some(Task::Pubkey) => keys::pubkey(),

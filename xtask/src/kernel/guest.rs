@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -51,7 +51,13 @@ impl Guest {
     /// Boots the kernel with its network card on `cable`, and waits for its shell. Its log
     /// is kept under `name`.
     pub(crate) fn boot(image: &Image, cable: &Cable, name: &str) -> Result<Self> {
-        let channel_path = cable.dir().join("channel");
+        Self::boot_on(image, &cable.netdev(), cable.dir(), name)
+    }
+
+    /// The same with its network card on another option of the emulator's, which is named
+    /// `cable`; its shell's socket is in `dir`.
+    pub(crate) fn boot_on(image: &Image, netdev: &str, dir: &Path, name: &str) -> Result<Self> {
+        let channel_path = dir.join("channel");
         let listener = UnixListener::bind(&channel_path)?;
         let log = target_dir().join("interop").join(format!("kernel-{name}.log"));
         let mut emulator = Command::new("qemu-system-x86_64")
@@ -70,7 +76,7 @@ impl Guest {
             .args(["-device", "virtio-serial-pci"])
             .args(["-chardev", &format!("socket,id=channel,path={}", channel_path.display())])
             .args(["-device", "virtserialport,chardev=channel"])
-            .args(["-netdev", &cable.netdev()])
+            .args(["-netdev", netdev])
             .args([
                 "-device",
                 &format!("virtio-net-pci,netdev=cable,mac={},romfile=", mac(GUEST_MAC)),

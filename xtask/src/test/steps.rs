@@ -32,9 +32,11 @@ const MIXES: &[(&str, &[&str])] = &[(
 )];
 
 /// Features that the oldest compiler builds, where a crate says so of some: the others'
-/// dependencies ask for younger ones (`embassy` for 1.91, `flash` for 1.89).
-const OLDEST_RUST_BUILDS: &[(&str, &str)] =
-    &[("wg-nal", "embedded-nal,embedded-nal-async,edge-nal,smoltcp,sntp,std,log,defmt")];
+/// dependencies ask for younger ones (`embassy` and `netstack` for 1.91, `flash` for 1.89).
+const OLDEST_RUST_BUILDS: &[(&str, &str)] = &[
+    ("wg-nal", "embedded-nal,embedded-nal-async,edge-nal,smoltcp,sntp,std,log,defmt"),
+    ("wg-tokio", "ring"),
+];
 
 /// The cases of `interop` in which what is around the engine has a part.
 const ADAPTER_CASES: &[&str] = &["handshake.", "data.", "roaming.", "replay.", "counters."];
@@ -214,7 +216,8 @@ fn is_test_summary(line: &str) -> bool {
 /// lint looks for younger parts of the standard library: younger syntax would pass.
 fn rust_version(package: &str) -> Step {
     let features = OLDEST_RUST_BUILDS.iter().find(|(of, _)| *of == package);
-    let features: Vec<_> = features.iter().flat_map(|(_, all)| ["--features", all]).collect();
+    let features: Vec<_> =
+        features.iter().flat_map(|(_, all)| ["--no-default-features", "--features", all]).collect();
     if setup::has_oldest_rust() {
         let toolchain = format!("+{OLDEST_RUST}");
         let mut check = cargo(&[&toolchain, "check", "--locked", "-p", package]);
