@@ -1,10 +1,12 @@
 //! `cargo xtask bench-linux`: what WireGuard costs a Linux host in user space.
 //! `docs/measuring.md` says what is measured.
 
+mod crowd;
 mod load;
 mod network;
 mod program;
 mod report;
+mod scale;
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,13 @@ pub(crate) struct BenchLinux {
     /// cable. May be given several times.
     #[arg(long, value_name = "PROGRAM")]
     only: Vec<String>,
+    /// Measure with many peers instead: how long it takes to set and show them, memory, whether a
+    /// packet costs more, all of them calling at once, and strangers calling all the time.
+    #[arg(long, conflicts_with_all = ["json", "svg", "rounds"])]
+    scale: bool,
+    /// How many peers `--scale` has, with ten allowed IPs each.
+    #[arg(long, default_value_t = 10_000)]
+    peers: usize,
     /// Another wg-tokio than the one of this tree: to compare two versions.
     #[arg(long, value_name = "FILE")]
     before: Option<PathBuf>,
@@ -60,6 +69,15 @@ impl BenchLinux {
         }
         let network = Network::new()?;
         let load = Duration::from_secs(self.seconds);
+        if self.scale {
+            scale::raise_limits()?;
+            for program in programs.iter().filter(|program| program.is_tunnel()) {
+                eprintln!("{}", program.name());
+                scale::measure(&network, program, self.peers, load)
+                    .with_context(|| program.name().to_owned())?;
+            }
+            return Ok(());
+        }
         let mut report = Report::new(programs.iter().map(Program::name));
         for round in 1..=self.rounds {
             for program in &programs {

@@ -55,6 +55,8 @@ pub struct Status {
     pub refusals: Refusals,
     /// Packets that waited for a session and were dropped.
     pub waited_in_vain: u64,
+    /// Handshake messages that came when too many waited to be answered.
+    pub calls_dropped: u64,
 }
 
 /// Control over a tunnel. Clones control the same one.

@@ -1,5 +1,6 @@
 //! The task that drives the engine.
 
+mod calls;
 mod configure;
 mod cores;
 mod crew;
@@ -26,6 +27,7 @@ use crate::packets::{Arrivals, HEAD_ROOM, Packets};
 use crate::time::{Alarm, Sleep, now};
 use crate::underlay::{Family, Left, Outbox, Underlay};
 use crate::waiting::Waiting;
+use calls::Calls;
 use crew::{Crew, Engine};
 use inbound::Arrived;
 use outbound::{Departing, refuse};
@@ -51,6 +53,7 @@ pub struct Tunnel<P> {
     alarm: Alarm,
     sleep: Sleep,
     waiting: Waiting,
+    calls: Calls,
     /// Packets and datagrams that came and go one by one.
     arrivals: Arrivals,
     outbox: Outbox,
@@ -71,6 +74,7 @@ enum Wake {
     Command(Option<Command>),
     Deadline(io::Result<()>),
     Underlay(io::Result<Family>),
+    Calls,
     Packets(io::Result<Departing>),
     Reserved(Result<Tai64n, StateError>),
 }
@@ -101,6 +105,7 @@ impl<P: Packets> Tunnel<P> {
             alarm: Alarm::new().map_err(Error::Timer)?,
             sleep: Sleep::new(),
             waiting: Waiting::default(),
+            calls: Calls::default(),
             arrivals: Arrivals::default(),
             outbox: Outbox::default(),
             spare_arrived: Vec::new(),
@@ -146,6 +151,7 @@ impl<P: Packets> Tunnel<P> {
                 command = self.commands.recv() => Wake::Command(command),
                 rung = self.alarm.wait(deadline) => Wake::Deadline(rung),
                 family = self.underlay.readable() => Wake::Underlay(family),
+                () = core::future::ready(()), if !self.calls.is_empty() => Wake::Calls,
                 received = Self::departing(&mut self.packets, &mut self.departing, self.mtu) => {
                     Wake::Packets(received)
                 }
@@ -165,6 +171,7 @@ impl<P: Packets> Tunnel<P> {
                 Wake::Underlay(family) => {
                     self.receive(family.map_err(Error::Underlay)?).await;
                 }
+                Wake::Calls => self.answer_calls().await,
                 Wake::Packets(received) => {
                     let departing = received.map_err(Error::Packets)?;
                     self.depart(departing).await.map_err(Error::Packets)?;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::process::{Child, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::network::{Network, sh};
@@ -33,28 +33,9 @@ pub(super) fn measure(network: &Network, tunnel: &Tunnel, time: Duration) -> Res
     eprintln!("  ping");
     numbers.push(("ping.idle_ms", ping(tunnel, 300, "0.01")?));
 
-    for (streams, rate_name, cost_name) in [
-        ("1", "tcp1.gbit_per_s", "tcp1.cpu_s_per_gb"),
-        ("8", "tcp8.gbit_per_s", "tcp8.cpu_s_per_gb"),
-    ] {
-        eprintln!("  TCP, streams: {streams}");
-        let before = tunnel.cpu()?;
-        let sent = iperf(network, tunnel, time, &["--parallel", streams])?;
-        let cpu = tunnel.cpu()?.saturating_sub(before);
-        numbers.push((rate_name, sent.bits_per_second / 1e9));
-        if !cpu.is_zero() {
-            numbers.push((cost_name, cpu.as_secs_f64() / (sent.bytes / 1e9)));
-        }
-    }
-
-    eprintln!("  UDP, 64 bytes");
-    let before = tunnel.cpu()?;
-    let sent = iperf(network, tunnel, time, &["--udp", "--bandwidth", "0", "--length", "64"])?;
-    let cpu = tunnel.cpu()?.saturating_sub(before);
-    numbers.push(("udp64.packets_per_s", sent.packets_per_second));
-    if !cpu.is_zero() {
-        numbers.push(("udp64.cpu_us_per_packet", cpu.as_secs_f64() * 1e6 / sent.packets));
-    }
+    tcp(network, tunnel, time, "1", &mut numbers)?;
+    tcp(network, tunnel, time, "8", &mut numbers)?;
+    udp(network, tunnel, time, &mut numbers)?;
 
     eprintln!("  ping under load");
     std::thread::scope(|scope| {
@@ -69,10 +50,73 @@ pub(super) fn measure(network: &Network, tunnel: &Tunnel, time: Duration) -> Res
     Ok(numbers)
 }
 
+/// What a byte of TCP and a small packet cost.
+pub(super) fn cost(network: &Network, tunnel: &Tunnel, time: Duration) -> Result<Numbers> {
+    let _server = Server::start(network)?;
+    let mut numbers = Numbers::new();
+    tcp(network, tunnel, time, "1", &mut numbers)?;
+    udp(network, tunnel, time, &mut numbers)?;
+    numbers.retain(|(name, _)| name.contains("cpu"));
+    Ok(numbers)
+}
+
+fn tcp(
+    network: &Network,
+    tunnel: &Tunnel,
+    time: Duration,
+    streams: &str,
+    numbers: &mut Numbers,
+) -> Result<()> {
+    let (rate_name, cost_name) = match streams {
+        "1" => ("tcp1.gbit_per_s", "tcp1.cpu_s_per_gb"),
+        _ => ("tcp8.gbit_per_s", "tcp8.cpu_s_per_gb"),
+    };
+    eprintln!("  TCP, streams: {streams}");
+    let before = tunnel.cpu()?;
+    let sent = iperf(network, tunnel, time, &["--parallel", streams])?;
+    let cpu = tunnel.cpu()?.saturating_sub(before);
+    numbers.push((rate_name, sent.bits_per_second / 1e9));
+    if !cpu.is_zero() {
+        numbers.push((cost_name, cpu.as_secs_f64() / (sent.bytes / 1e9)));
+    }
+    Ok(())
+}
+
+fn udp(network: &Network, tunnel: &Tunnel, time: Duration, numbers: &mut Numbers) -> Result<()> {
+    eprintln!("  UDP, 64 bytes");
+    let before = tunnel.cpu()?;
+    let sent = iperf(network, tunnel, time, &["--udp", "--bandwidth", "0", "--length", "64"])?;
+    let cpu = tunnel.cpu()?.saturating_sub(before);
+    numbers.push(("udp64.packets_per_s", sent.packets_per_second));
+    if !cpu.is_zero() {
+        numbers.push(("udp64.cpu_us_per_packet", cpu.as_secs_f64() * 1e6 / sent.packets));
+    }
+    Ok(())
+}
+
+/// What became of many pings.
+pub(super) struct Ping {
+    pub(super) median_ms: f64,
+    pub(super) lost_percent: String,
+}
+
+pub(super) fn ping_with_loss(tunnel: &Tunnel, count: u32) -> Result<Ping> {
+    let there = tunnel.there;
+    // An exit code of 1 says that none was answered; the median says so, too.
+    let printed = sh(&format!("ip netns exec left ping -c {count} -i 0.01 -W 2 {there} || true"))?;
+    let lost = printed.split(", ").find_map(|part| part.split_once("% packet loss"));
+    let lost_percent = lost.context("what ping printed")?.0.to_owned();
+    Ok(Ping { median_ms: median(&printed)?, lost_percent })
+}
+
 /// The median round trip, in milliseconds.
 fn ping(tunnel: &Tunnel, count: u32, interval: &str) -> Result<f64> {
     let there = tunnel.there;
     let printed = sh(&format!("ip netns exec left ping -c {count} -i {interval} {there}"))?;
+    median(&printed)
+}
+
+fn median(printed: &str) -> Result<f64> {
     let times = printed.lines().filter_map(|line| line.split_once("time=")?.1.split(' ').next());
     let mut times: Vec<f64> = times.filter_map(|time| time.parse().ok()).collect();
     times.sort_by(f64::total_cmp);
@@ -83,8 +127,20 @@ fn iperf(network: &Network, tunnel: &Tunnel, time: Duration, more: &[&str]) -> R
     let mut command = network.command("left", "iperf3");
     command.args(["--client", tunnel.there, "--json"]);
     command.args(["--time", &time.as_secs().to_string()]).args(more);
-    let printed = output_of(&mut command)?;
-    let printed: Value = serde_json::from_str(&printed).context("what iperf3 printed")?;
+    let mut tries_left = 10;
+    let printed = loop {
+        let printed = output_of(&mut command)?;
+        let printed: Value = serde_json::from_str(&printed).context("what iperf3 printed")?;
+        tries_left -= 1;
+        match printed["error"].as_str() {
+            None => break printed,
+            // It has not ended the run before, which has ended here.
+            Some(error) if error.contains("busy") && tries_left > 0 => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Some(error) => bail!("iperf3: {error}"),
+        }
+    };
     let end = &printed["end"];
     let of = |sum: &Value, field: &str| {
         sum[field].as_f64().with_context(|| format!("iperf3 says nothing of {field}: {end:#}"))

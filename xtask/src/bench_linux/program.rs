@@ -47,9 +47,13 @@ impl Program {
         self.name
     }
 
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.name != Self::NONE.name
+    }
+
     /// Makes a tunnel, and waits until packets go through it.
     pub(super) fn start(&self, network: &Network) -> Result<Tunnel> {
-        if self.name == Self::NONE.name {
+        if !self.is_tunnel() {
             return Ok(Tunnel { processes: Vec::new(), there: "192.0.2.2" });
         }
         let mut processes = Vec::new();
@@ -108,6 +112,16 @@ impl Tunnel {
     /// CPU time that both ends took so far.
     pub(super) fn cpu(&self) -> Result<Duration> {
         self.processes.iter().map(|process| process.cpu()).sum()
+    }
+
+    /// CPU time that the right end took so far.
+    pub(super) fn right_cpu(&self) -> Result<Duration> {
+        self.processes.last().context("no process")?.cpu()
+    }
+
+    /// Memory in RAM, of the right end.
+    pub(super) fn right_memory_kib(&self) -> Result<u64> {
+        self.processes.last().context("no process")?.memory_kib()
     }
 
     /// Memory in RAM, of one end.

@@ -139,6 +139,7 @@ impl<P: Packets> Tunnel<P> {
             peers: device.peers().filter_map(|id| device.peer(now, id)).collect(),
             refusals: *device.refusals(),
             waited_in_vain: self.waiting.dropped(),
+            calls_dropped: self.calls.dropped(),
         }
     }
 

@@ -15,6 +15,9 @@ const GROUP: usize = 128;
 const NEAR: usize = 16;
 /// Bytes of datagrams that are worth another core's while.
 const ENOUGH_BYTES: usize = 16 << 10;
+/// Datagrams with handshake messages that are taken from a socket before anything else gets its
+/// turn: they only wait elsewhere then, and are not in the way of data.
+const ASIDES: usize = 512;
 /// What a data message begins with.
 const DATA: u8 = 4;
 
@@ -89,16 +92,17 @@ impl Arrived {
 impl<P: Packets> Tunnel<P> {
     /// Takes datagrams from a socket while there are some, but not for ever.
     pub(super) async fn receive(&mut self, family: Family) {
-        for _ in 0..ROUNDS {
+        let (mut rounds, mut asides) = (0, 0);
+        while rounds < ROUNDS && asides < ASIDES {
             let Some(mut arrived) = self.next_arrived(family).await else { break };
             loop {
                 if !arrived.is_data() {
-                    // What came earlier has to be accepted before.
-                    self.hand_over().await;
-                    self.handle_one_by_one(&mut arrived);
+                    self.put_aside(&mut arrived).await;
                     self.spare_arrived.push(arrived);
+                    asides += 1;
                     break;
                 }
+                rounds += 1;
                 arrived.begin(now(), &mut self.engine.lock());
                 let next = if arrived.inbox.len() >= ENOUGH_BYTES && self.crew.has_a_free_hand() {
                     self.next_arrived(family).await
@@ -144,19 +148,15 @@ impl<P: Packets> Tunnel<P> {
         }
     }
 
-    /// Handshake messages, and what came with them.
-    fn handle_one_by_one(&mut self, arrived: &mut Arrived) {
+    /// Lets handshake messages wait, and handles what came with them.
+    async fn put_aside(&mut self, arrived: &mut Arrived) {
         let source = arrived.inbox.source();
         for datagram in arrived.inbox.datagrams() {
-            let now = now();
-            let received = self.engine.lock().handle_datagram(now, &mut self.rng, source, datagram);
-            match received {
-                Ok(Received::Packet { packet, .. }) => self.arrivals.push(packet),
-                Ok(Received::Reply(reply)) => self.outbox.push(&reply),
-                Ok(_) => {}
-                Err(refusal) => self.journal.refused_datagram(now, source.remote, refusal),
+            if !self.calls.take(source, datagram) {
+                // What came earlier has to be accepted before.
+                self.hand_over().await;
+                self.handle(source, datagram);
             }
-            self.drain(now);
         }
     }
 }
