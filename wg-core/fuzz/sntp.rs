@@ -71,9 +71,14 @@ impl TryRng for Same {
 
 impl TryCryptoRng for Same {}
 
-fuzz_target!(|answers: Vec<(bool, Vec<u8>)>| {
+/// A byte that says whether it echoes the question, and a message.
+const ANSWER: usize = 1 + 48;
+
+fuzz_target!(|bytes: &[u8]| {
+    let answers = bytes.chunks(ANSWER).map(|answer| (answer[0] % 2 == 1, answer[1..].to_vec()));
     let (wall, mut sntp) = (WallClock::new(), Sntp::new(SERVER.parse().expect("an address")));
-    let socket = Script { question: RefCell::new([0; 48]), answers: RefCell::new(answers) };
+    let answers = RefCell::new(answers.rev().collect());
+    let socket = Script { question: RefCell::new([0; 48]), answers };
     let polls = RefCell::new(0);
     // Gives up when the answers are through.
     let sleep = |_: Duration| {

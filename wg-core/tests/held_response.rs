@@ -107,3 +107,17 @@ fn crossing_calls_still_take_the_response_that_comes_before_a_session() {
     lone.hear(&initiation.bytes).unwrap().reply();
     assert_eq!(lone.hear(&response), Ok(Heard::Handshake(lone.peer)));
 }
+
+/// As by a board that slept, and reads its socket before it looks at the time.
+#[test]
+fn a_response_held_back_past_a_sessions_age_is_refused_though_no_timer_was_served() {
+    for (hold, taken) in [(179, true), (180, false), (3 * 3_600, false), (7 * 86_400, false)] {
+        let (mut lone, response) = held();
+        lone.wait(Duration::from_secs(hold));
+        let heard = lone.hear_from(ATTACKER, &response);
+        let expected =
+            if taken { Ok(Heard::Handshake(lone.peer)) } else { Err(Refusal::UnknownIndex) };
+        assert_eq!(heard, expected, "{hold} s");
+        assert_eq!(lone.endpoint() == A_OUTER, !taken, "{hold} s");
+    }
+}

@@ -17,6 +17,9 @@ use crate::workspace::root;
 const FIRST_SEED: u64 = 150;
 const SCRIPTS: u64 = 450;
 
+/// Moves in every order, with `--hours`: 177,147 histories. `cargo xtask test` tries 3.
+const DEPTH: u32 = 5;
+
 /// Scripts between two looks at the clock.
 const BATCH: u64 = 500;
 
@@ -28,7 +31,7 @@ const BATCH: u64 = 500;
 /// claim names must exist.
 #[derive(Args)]
 pub(crate) struct Trust {
-    /// Attack for so long: half of the time with scripts of new seeds, half with libFuzzer's
+    /// Try all histories of five moves, then attack for so long: half of the time with scripts of new seeds, half with libFuzzer's
     /// targets in turn, which need nightly Rust and cargo-fuzz.
     #[arg(long, value_name = "N")]
     hours: Option<f64>,
@@ -55,6 +58,9 @@ impl Trust {
         claims::check()?;
         if let Some(hours) = self.hours {
             let half = Duration::from_secs_f64((hours * 1_800.0).max(0.0));
+            let mut histories = wg_core_tests(&["any_network"]);
+            histories.args(["every_short_history"]).env("WG_DEPTH", DEPTH.to_string());
+            succeed("all histories of 5 moves", &mut histories)?;
             self.play_for(half)?;
             return fuzz::run_all(half);
         }
@@ -76,7 +82,10 @@ impl Trust {
 
 fn play(first: u64, scripts: u64) -> Result<()> {
     let mut tests = wg_core_tests(&["any_network"]);
-    tests.env("WG_SEED", first.to_string()).env("WG_SCRIPTS", scripts.to_string());
+    tests
+        .arg("no_adversary")
+        .env("WG_SEED", first.to_string())
+        .env("WG_SCRIPTS", scripts.to_string());
     succeed(&format!("scripts of seeds {first} to {}", first + scripts - 1), &mut tests)
 }
 

@@ -9,13 +9,14 @@ use zerocopy::IntoBytes;
 use super::configure::find_peer;
 use super::receivers::Receiver;
 use super::{Built, Device, Received};
-use crate::constants::{INITIATION_MIN_INTERVAL, REKEY_TIMEOUT};
+use crate::constants::{INITIATION_MIN_INTERVAL, REJECT_AFTER_TIME, REKEY_TIMEOUT};
 use crate::cookie::Checker;
 use crate::endpoint::{Source, Transmit};
 use crate::event::News;
 use crate::handshake::{self, Ephemeral, Responder, TransportKeys};
 use crate::keypair::{Keypair, Left, Session};
 use crate::message::{CookieReply, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
+use crate::peer::Peer;
 use crate::ratelimiter::Work;
 use crate::refusal::Refusal;
 use crate::tai64n::{ClockUnavailable, Tai64n, Tai64nClock};
@@ -303,9 +304,15 @@ impl Device<'_> {
         let Some(slot) = ours else {
             return Err(self.refuse(None, Refusal::UnknownIndex));
         };
+        // Who slept through all retries may read what somebody held back before a timer is served.
+        let current = |peer: &Peer| {
+            let old =
+                peer.last_sent_handshake.is_none_or(|s| now.has_reached(s, REJECT_AFTER_TIME));
+            peer.handshake == Some(local) && !old
+        };
         let mut keys = TransportKeys::BLANK;
         let consumed = match (self.identity.keys(), self.peers.get(slot)) {
-            (Some(ours), Some(peer)) if peer.handshake == Some(local) => {
+            (Some(ours), Some(peer)) if current(peer) => {
                 handshake::consume_response(ours, &peer.remote, &peer.initiator, body, &mut keys)
             }
             _ => Err(Refusal::UnknownIndex),

@@ -108,6 +108,7 @@ impl Belief {
         assert!(attempt.open, "a response was accepted after a newer session");
         // Responses of ours hold back the next attempt, too.
         let age = now.saturating_since(attempt.at.max(self.last_handshake.unwrap_or(attempt.at)));
+        assert!(age < REJECT_AFTER_TIME, "a response {age:?} late was accepted");
         assert!(late || age <= REKEY_TIMEOUT + MAX_JITTER, "a response {age:?} late was accepted");
         self.begin(now, ends.0, ends.1, true);
     }

@@ -79,6 +79,8 @@ pub struct Machine<'a> {
     pub random: Random,
     pub clock: Clock,
     pub key: Option<u8>,
+    /// What it wants to send was not asked for since the last input.
+    pub unpolled: bool,
     /// The inner packets that wait for a session with each other machine.
     pub waiting: [VecDeque<Vec<u8>>; MACHINES],
     pub beliefs: [Belief; MACHINES],
@@ -121,6 +123,7 @@ impl<'a> Machine<'a> {
             random: Random { seeded: Seeded(number as u64), stuck: None },
             clock: Clock { secs: 1_700_000_000, fault: None, greatest: 1_700_000_000 },
             key: None,
+            unpolled: false,
             waiting: Default::default(),
             beliefs: Default::default(),
             worked: VecDeque::new(),

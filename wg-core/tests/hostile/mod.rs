@@ -123,6 +123,7 @@ impl Network<'_> {
             Step::Timeout { at } => {
                 self.tick(machine(at));
                 if at >= 128 {
+                    self.machines[machine(at)].unpolled = true;
                     return;
                 }
                 at
@@ -245,7 +246,9 @@ impl Network<'_> {
         let packet = self.packet(inner, to);
         self.send(from, &packet);
         // Another input may come before a machine gets to send what the last one asked for.
-        if !(160..224).contains(&source) {
+        if (160..224).contains(&source) {
+            self.machines[from].unpolled = true;
+        } else {
             self.drain(from);
         }
     }

@@ -167,6 +167,7 @@ impl<'a> Network<'a> {
             assert_eq!(Some(remote), machine.beliefs[other].endpoint);
             self.leave(at, other, bytes, &[], 0);
         }
+        self.machines[at].unpolled = false;
         assert_eq!(self.machines[at].device.poll_event(), None);
         self.check(at);
     }
@@ -188,7 +189,8 @@ impl<'a> Network<'a> {
         let before = self.view(at);
         let machine = &mut self.machines[at];
         let authentic = datagram.by.filter(|_| datagram.to == at);
-        let late = machine.device.poll_timeout().is_some_and(|(due, _)| due <= now);
+        let due = machine.device.poll_timeout().is_some_and(|(due, _)| due <= now);
+        let late = due || machine.unpolled;
         let obliged = authentic.filter(|_| datagram.bytes[0] == 4).is_some_and(|by| {
             let (local, counter) = (receiver_of(&datagram.bytes), counter_of(&datagram.bytes));
             machine.beliefs[by].must_accept(now, local, counter)

@@ -36,6 +36,11 @@ const TABLE: &[Claim] = &[
         command: TRUST,
     },
     Claim {
+        claim: "of all orders of a few moves of two peers and their network none leads where no session comes up: sends, deliveries, copies, losses, waits, reboots",
+        tests: &["every_short_history_ends_in_a_session"],
+        command: TRUST,
+    },
+    Claim {
         claim: "work grows with the number of peers and the length of a configuration, and no faster, also for chosen keys",
         tests: &[
             "peers_with_chosen_keys_are_found_as_fast_as_others",
@@ -167,6 +172,13 @@ const TABLE: &[Claim] = &[
             "a_device_and_what_it_tells_are_silent",
             "configurations_are_silent_whatever_is_wrong_with_them",
             "a_derived_debug_of_a_secret_is_caught",
+        ],
+    ),
+    tested(
+        "no text and no bytes make a parser panic, or take more than they may",
+        &[
+            "no_bytes_make_it_panic",
+            "a_line_or_a_request_without_an_end_takes_no_more_memory_than_a_long_one",
         ],
     ),
     Claim {

@@ -12,7 +12,7 @@ use super::claims;
 use crate::workspace::{output_of, root, target_dir};
 
 /// As many scripts are played for each fault, at most.
-const SCRIPTS: u64 = 3_000;
+const SCRIPTS: u64 = 1_000;
 
 /// A tool: its name, the test program, and what shows that it found something.
 const TOOLS: &[(&str, &str)] =
