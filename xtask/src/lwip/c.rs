@@ -159,6 +159,10 @@ fn link(dir: &Path, source: &Path, way: &Way, archive: &Path) -> Result<PathBuf>
         output_of(check.arg(backend.join(file))).context(standard)?;
     }
 
+    if way.ours.contains(&"tests/esp") {
+        sketches(&includes, macros)?;
+    }
+
     let program = folder.join("test");
     let mut link = Command::new("g++");
     link.args(FLAGS);
@@ -200,6 +204,24 @@ fn link(dir: &Path, source: &Path, way: &Way, archive: &Path) -> Result<PathBuf>
     link.arg(&objects).arg(archive).args(["-lpthread", "-ldl", "-lm", "-o"]).arg(&program);
     output_of(&mut link).context("the test in C")?;
     Ok(program)
+}
+
+/// Compiles the sketches of the library for Arduino, over stand-ins for the headers that they include.
+fn sketches(includes: &impl Fn(&mut Command), macros: &[&str]) -> Result<()> {
+    let examples = root().join("backends/c/package/arduino/examples");
+    let folders: Vec<_> = std::fs::read_dir(&examples)?.collect::<Result<_, _>>()?;
+    anyhow::ensure!(folders.len() >= 4, "the sketches have gone from {}", examples.display());
+    for folder in folders {
+        // The IDE takes a sketch by its folder's name.
+        let sketch = folder.path().join(folder.file_name()).with_extension("ino");
+        let mut check = Command::new("g++");
+        check.args(["-std=gnu++17", "-D_GNU_SOURCE", "-fsyntax-only"]).args(STRICT).args(macros);
+        includes(&mut check);
+        // As the IDE does.
+        check.args(["-include", "Arduino.h", "-x", "c++"]).arg(&sketch);
+        output_of(&mut check).with_context(|| sketch.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn name_of(file: &Path) -> String {
