@@ -61,7 +61,7 @@ struct card_counters card_counters;
 /* Memory is shared with the device, which reads it when it is told. */
 static void barrier(void) { __asm__ volatile("fence rw, rw" ::: "memory"); }
 
-static void start(unsigned device, uint32_t id, uint32_t features) {
+static void start_device(unsigned device, uint32_t id, uint32_t features) {
   if (DEVICE(device, DEVICE_ID) != id) {
     print_text("the emulator is started without a device\n");
     board_exit(1);
@@ -119,7 +119,7 @@ void board_random(void *bytes, size_t length) {
   static int is_started;
   uint8_t *to = bytes;
   if (!is_started) {
-    start(RANDOM, ID_RANDOM, 0);
+    start_device(RANDOM, ID_RANDOM, 0);
     start_queue(RANDOM, 0, &random_bytes);
     DEVICE(RANDOM, STATUS) = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
     is_started = 1;
@@ -159,7 +159,7 @@ static err_t send(struct netif *netif, struct pbuf *frame) {
 
 err_t card_init(struct netif *netif) {
   uint32_t i;
-  start(CARD, ID_CARD, FEATURE_MAC);
+  start_device(CARD, ID_CARD, FEATURE_MAC);
   for (i = 0; i < NETIF_MAX_HWADDR_LEN; i++) {
     netif->hwaddr[i] = ((volatile uint8_t *)&DEVICE(CARD, CONFIG))[i];
   }

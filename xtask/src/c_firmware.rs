@@ -30,10 +30,26 @@ pub(crate) struct CFirmware {
     pub(crate) kind: Kind,
     /// The folder of its objects, and its image's name.
     pub(crate) name: &'static str,
-    /// Takes the place of the firmware's own `main` and of everything but the board.
-    pub(crate) program: Option<PathBuf>,
-    /// Whether the tunnel and the archive are in it.
-    pub(crate) has_tunnel: bool,
+    pub(crate) program: Program,
+}
+
+/// What runs on the board.
+pub(crate) enum Program {
+    /// The firmware, with this source for its tunnel; without one it posts outside of any.
+    Firmware { tunnel: Option<PathBuf> },
+    /// A source with a `main` of its own, and the archive.
+    Own(PathBuf),
+}
+
+impl Program {
+    /// The firmware as it is.
+    pub(crate) fn firmware() -> Self {
+        Self::Firmware { tunnel: Some(root().join("examples/boards-c/tunnel.c")) }
+    }
+
+    fn has_tunnel(&self) -> bool {
+        matches!(self, Self::Firmware { tunnel: Some(_) })
+    }
 }
 
 /// The firmware's sources that are no board's.
@@ -56,7 +72,7 @@ impl CFirmware {
             xtensa::assemble(Abi::Windowed, &xtensa::start(), &start)?;
             objects.push(start);
         }
-        if self.has_tunnel || self.program.is_some() {
+        if !matches!(self.program, Program::Firmware { tunnel: None }) {
             objects.push(package_c::archive(self.chip())?);
         }
         let image = out.join(format!("{}.elf", self.name));
@@ -89,14 +105,15 @@ impl CFirmware {
             Kind::Xtensa => &["xtensa.c"],
         };
         let mut sources: Vec<_> = BOARD.iter().chain(board).map(|file| folder.join(file)).collect();
-        if let Some(program) = &self.program {
-            sources.push(program.clone());
-            return Ok(sources);
-        }
-        sources.extend(FIRMWARE.iter().map(|file| folder.join(file)));
-        if self.has_tunnel {
-            sources.push(folder.join("tunnel.c"));
-            sources.extend(lwip::sources(&root().join("backends/c/src"))?);
+        match &self.program {
+            Program::Own(source) => sources.push(source.clone()),
+            Program::Firmware { tunnel } => {
+                sources.extend(FIRMWARE.iter().map(|file| folder.join(file)));
+                if let Some(tunnel) = tunnel {
+                    sources.push(tunnel.clone());
+                    sources.extend(lwip::sources(&root().join("backends/c/src"))?);
+                }
+            }
         }
         Ok(sources)
     }
@@ -135,7 +152,7 @@ impl CFirmware {
         let backend = root().join("backends/c");
         let mut clang = Command::new(CLANG);
         clang.args(OPTIONS).args(warnings);
-        if self.has_tunnel {
+        if self.program.has_tunnel() {
             clang.arg("-DWITH_TUNNEL");
         }
         for folder in

@@ -69,15 +69,17 @@ impl PackageC {
 /// The archive of a chip, as it is in the packages.
 pub(crate) fn archive(name: &str) -> Result<PathBuf> {
     let chip = archive::CHIPS.iter().find(|chip| chip.name == name).context("a chip's name")?;
-    archive::build(&target_dir().join("package-c/build"), chip)
+    Ok(archive::build(&target_dir().join("package-c/build"), chip)?.archive)
 }
 
 /// Builds the archives and lays out the packages; the files' checksums.
 fn make(build: &Path, packages: &Path, chips: &[&Chip]) -> Result<BTreeMap<String, String>> {
     let mut archives = BTreeMap::new();
     for chip in chips {
-        println!("  {}", chip.name);
-        archives.insert(chip.name, archive::build(build, chip)?);
+        let built = archive::build(build, chip)?;
+        let (defined, asked) = (built.defined.len(), built.asked.join(" "));
+        println!("  {:<12} defines the {defined} functions of wg.h, asks for {asked}", chip.name);
+        archives.insert(chip.name, built.archive);
     }
     if packages.exists() {
         fs::remove_dir_all(packages)?;

@@ -2,6 +2,7 @@
 //! the engine cannot panic. `docs/measuring.md` says what each number means.
 
 mod build;
+mod c;
 mod emulator;
 mod image;
 mod numbers;
@@ -14,13 +15,15 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::c_firmware;
 use crate::setup::{self, Need};
 use build::{Builder, Crypto, Flags, OptLevel};
 use image::Image;
 use numbers::Numbers;
 
 /// Memory, flash and stack of the engine on a 32-bit microcontroller (RV32IMC), the memory of a
-/// tunnel of wg-nal and what a post through it costs, and the proof that the engine cannot panic.
+/// tunnel of wg-nal and what a post through it costs, what wg-c adds to firmware in C there and on
+/// Xtensa, and the proof that the engine cannot panic.
 ///
 /// Builds images with fat LTO that call every public function, looks into them, and runs one
 /// in an emulator. Fails when the engine can panic, and when a public function is in no image.
@@ -37,6 +40,7 @@ pub(crate) struct Size {
 impl Size {
     pub(crate) fn run(self) -> Result<()> {
         setup::require(&[Need::RustSrc, Need::RiscvEmulator])?;
+        setup::require(c_firmware::NEEDS)?;
         let mut failures = Vec::new();
         let builder = Builder::find()?;
 
@@ -69,6 +73,8 @@ impl Size {
                 flash(&images, &format!("rv32.opt_{}", level.name()), &mut numbers)?;
             }
         }
+
+        c::measure(&mut numbers)?;
 
         let proof = panics::Proof::of(&opaque, &[&images, &word32])?;
         numbers.add("rv32.engine.panic_symbols", proof.ours.len() as u64);

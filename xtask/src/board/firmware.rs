@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::c_firmware::{self, CFirmware};
+use crate::c_firmware::{self, CFirmware, Program};
 use crate::setup::Need;
 use crate::setup::rust_src::Toolchain;
 use crate::workspace::{output_of, root, target_dir};
@@ -41,7 +41,7 @@ impl Firmware {
         let image = match language {
             Language::Rust => Self::build_rust(kind),
             Language::C => {
-                CFirmware { kind, name: "firmware", program: None, has_tunnel: true }.build()
+                CFirmware { kind, name: "firmware", program: Program::firmware() }.build()
             }
         };
         Ok(Self { kind, language, image: image? })
@@ -130,7 +130,7 @@ impl Kind {
     }
 
     /// The emulator's option for an image to start.
-    pub(super) fn image_option(self) -> &'static str {
+    pub(crate) fn image_option(self) -> &'static str {
         match self {
             // As a kernel it would not be loaded: the machine expects one in its flash.
             Self::Riscv => "-bios",

@@ -49,8 +49,17 @@ pub(super) const CHIPS: &[Chip] = &[
 /// What the C library has anyway. `abort` is a trap of Rust's where the compiler knows none.
 const OF_C: &[&str] = &["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "abort"];
 
+/// An archive, and its symbols.
+pub(super) struct Built {
+    pub(super) archive: PathBuf,
+    /// What it gives to others: exactly the header's functions.
+    pub(super) defined: BTreeSet<String>,
+    /// What it wants of the C library.
+    pub(super) asked: Vec<String>,
+}
+
 /// Builds an archive, and checks what it defines and what it asks for.
-pub(super) fn build(dir: &Path, chip: &Chip) -> Result<PathBuf> {
+pub(super) fn build(dir: &Path, chip: &Chip) -> Result<Built> {
     let out = dir.join("archives").join(chip.name);
     fs::create_dir_all(&out)?;
     let objects = match chip.target {
@@ -67,7 +76,8 @@ pub(super) fn build(dir: &Path, chip: &Chip) -> Result<PathBuf> {
     };
     let exported = exported()?;
     let object = merge(&out, chip, &objects, &exported)?;
-    check(&object, &exported).with_context(|| format!("the archive for {}", chip.name))?;
+    let asked =
+        check(&object, &exported).with_context(|| format!("the archive for {}", chip.name))?;
     let archive = out.join("libwg.a");
     if archive.exists() {
         fs::remove_file(&archive)?;
@@ -77,7 +87,7 @@ pub(super) fn build(dir: &Path, chip: &Chip) -> Result<PathBuf> {
     if chip.name.starts_with("linux") {
         try_out(&out, chip, &archive)?;
     }
-    Ok(archive)
+    Ok(Built { archive, defined: exported, asked })
 }
 
 /// Two engines of the archive as it is packaged talk to each other in a program in C.
@@ -201,8 +211,8 @@ fn merge(
     Ok(object)
 }
 
-/// Exactly the header's functions are defined, and only the C library's asked for.
-fn check(object: &Path, exported: &BTreeSet<String>) -> Result<()> {
+/// Exactly the header's functions are defined, and only the C library's asked for: these.
+fn check(object: &Path, exported: &BTreeSet<String>) -> Result<Vec<String>> {
     let symbols = output_of(Command::new("llvm-nm-22").args(["-P", "-g"]).arg(object))?;
     let mut defined = BTreeSet::new();
     let mut asked = BTreeSet::new();
@@ -221,5 +231,5 @@ fn check(object: &Path, exported: &BTreeSet<String>) -> Result<()> {
     if !strange.is_empty() {
         bail!("it asks for what no C library has: {strange:?}");
     }
-    Ok(())
+    Ok(asked.into_iter().collect())
 }

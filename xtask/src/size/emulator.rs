@@ -9,8 +9,8 @@ use super::numbers::Numbers;
 use crate::workspace::output_of;
 
 /// The calls that a handshake is made of, and those of a data packet.
-const HANDSHAKE: &[&str] = &["initiate", "respond", "complete"];
-const DATA: &[&str] = &["seal", "open"];
+pub(super) const HANDSHAKE: &[&str] = &["initiate", "respond", "complete"];
+pub(super) const DATA: &[&str] = &["seal", "open"];
 
 /// Runs an image to its end, and returns what it wrote.
 fn run(image: &Path) -> Result<String> {
@@ -79,12 +79,12 @@ pub(super) fn measure_tunnel(image: &Path, prefix: &str, numbers: &mut Numbers) 
     Ok(())
 }
 
-fn greatest(names: &[&str], read: &dyn Fn(&str) -> Result<u64>) -> Result<u64> {
+pub(super) fn greatest(names: &[&str], read: &dyn Fn(&str) -> Result<u64>) -> Result<u64> {
     let values: Result<Vec<u64>> = names.iter().map(|name| read(name)).collect();
     values?.into_iter().max().context("nothing was measured")
 }
 
-fn read(report: &str, what: &str, name: &str) -> Result<u64> {
+pub(super) fn read(report: &str, what: &str, name: &str) -> Result<u64> {
     let wanted = format!("{what} {name}");
     let mut lines = report.lines().filter_map(|line| line.rsplit_once(' '));
     let (_, number) = lines

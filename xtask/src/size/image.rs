@@ -64,6 +64,11 @@ impl Image {
         sections - without
     }
 
+    /// The size of the symbol of this name; 0 when there is none.
+    pub(super) fn size_of(&self, name: &str) -> u64 {
+        self.symbols.iter().filter(|symbol| symbol.name == name).map(|symbol| symbol.size).sum()
+    }
+
     /// The bytes of all symbols that begin like this and take flash.
     pub(super) fn bytes_of(&self, prefix: &str) -> u64 {
         let matching = self.symbols.iter().filter(|symbol| symbol.name.starts_with(prefix));

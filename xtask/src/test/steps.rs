@@ -109,7 +109,7 @@ pub(super) fn all() -> Result<Vec<Step>> {
     steps.push(step("wg-c for a microcontroller", c));
     // One chip of each instruction set; the others are the same code.
     let mut archives = xtask("package-c")?;
-    archives.args(
+    archives.arg("--twice").args(
         ["esp32", "esp32c3", "thumbv6m", "linux-i686"].iter().flat_map(|chip| ["--chip", chip]),
     );
     steps.push(step("wg-c as packaged", archives));

@@ -47,6 +47,20 @@ static void calls_without_a_tunnel() {
   ESP(esp_wireguard_connect_text(&ctx, NULL, 0), ESP_ERR_INVALID_ARG);
   CHECK(strstr(esp_wireguard_why(&ctx), "esp_wireguard_connect") != NULL);
   CHECK(esp_wireguard_why(NULL) != NULL);
+
+  /* Memory that was never a context. */
+  wireguard_ctx_t never;
+  memset(&never, 0xa5, sizeof never);
+  ESP(esp_wireguard_disconnect(&never), ESP_OK);
+  ESP(esp_wireguard_set_default(&never), ESP_ERR_INVALID_STATE);
+  ESP(esp_wireguard_restore_default(&never), ESP_ERR_INVALID_STATE);
+  ESP(esp_wireguard_peer_is_up(&never), ESP_FAIL);
+  ESP(esp_wireguard_latest_handshake(&never, &seen), ESP_ERR_INVALID_STATE);
+  ESP(esp_wireguard_add_allowed_ip(&never, "10.0.0.0", "255.0.0.0"), ESP_ERR_INVALID_STATE);
+  CHECK(strstr(esp_wireguard_why(&never), "esp_wireguard_connect") != NULL);
+  memset(&never, 0xa5, sizeof never);
+  ESP(esp_wireguard_init(&settings, &never), ESP_OK);
+  CHECK(never.config == &settings && never.netif == NULL);
 }
 
 /* Each setting that is wrong is refused, and the log says which. */
@@ -159,6 +173,11 @@ static void a_text() {
   ESP(esp_wireguard_connect_text(&ctx, "[Interface]\nMTU = 1\n", 20), ESP_ERR_INVALID_ARG);
   CHECK(strncmp(last_error, "line 2, column 7", 16) == 0);
   ESP(esp_wireguard_disconnect(&ctx), ESP_OK);
+  char wrong[512];
+  (void)snprintf(wrong, sizeof wrong, "%s", text);
+  (void)snprintf(strstr(wrong, "51820"), 8, "65536\n");
+  ESP(esp_wireguard_connect_text(&ctx, wrong, strlen(wrong)), ESP_ERR_INVALID_ARG);
+  CHECK(strncmp(last_error, "line 7, column", 14) == 0 && ctx.netif == NULL);
   CHECK(sketch_text(text) && sketch_is_initialized());
   works("10.0.0.1");
   CHECK(!sketch_text("nonsense") && !sketch_text(NULL) && !sketch_is_initialized());
