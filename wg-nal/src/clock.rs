@@ -13,6 +13,8 @@ mod wall;
 use core::convert::Infallible;
 use core::time::Duration;
 
+#[cfg(feature = "flash")]
+pub use persistent::FlashClock;
 pub use persistent::{Persistent, ReserveError, Standing};
 #[cfg(feature = "sntp")]
 pub use sntp::{Sntp, SntpError};

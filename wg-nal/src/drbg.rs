@@ -71,8 +71,34 @@ impl Drbg {
     ///
     /// The error of the source, or [`SeedError::Stuck`] when what it gave is no randomness.
     pub fn try_new<R: TryCryptoRng + ?Sized>(source: &mut R) -> Result<Self, SeedError<R::Error>> {
+        Self::try_from_fn(|bytes| source.try_fill_bytes(bytes))
+    }
+
+    /// Seeds a generator from what `fill` writes, for a source that implements no trait of
+    /// [`rand_core`] 0.10. It is called once, for 64 bytes. As with [`Vouched`], it is the caller
+    /// who says that they are random.
+    ///
+    /// ```
+    /// # use wg_nal::{Drbg, SeedError};
+    /// # struct Rng; // of embassy-stm32, say
+    /// # impl Rng {
+    /// #     fn fill_bytes(&mut self, bytes: &mut [u8]) { (0..).zip(bytes).for_each(|(n, to)| *to = n); }
+    /// # }
+    /// # fn board(mut rng: Rng) -> Result<(), SeedError<core::convert::Infallible>> {
+    /// let rng = Drbg::try_from_fn(|bytes| Ok(rng.fill_bytes(bytes)))?;
+    /// # Ok(())
+    /// # }
+    /// # board(Rng).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::try_new`].
+    pub fn try_from_fn<E>(
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, SeedError<E>> {
         let mut fresh = Self { key: [0; KEY_LEN] };
-        fresh.try_reseed(source)?;
+        fresh.mix(fill)?;
         Ok(fresh)
     }
 
@@ -86,8 +112,15 @@ impl Drbg {
         &mut self,
         source: &mut R,
     ) -> Result<(), SeedError<R::Error>> {
+        self.mix(|bytes| source.try_fill_bytes(bytes))
+    }
+
+    fn mix<E>(
+        &mut self,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), SeedError<E>> {
         let mut seed = Zeroizing::new([[0; KEY_LEN]; 2]);
-        source.try_fill_bytes(seed.as_flattened_mut()).map_err(SeedError::Source)?;
+        fill(seed.as_flattened_mut()).map_err(SeedError::Source)?;
         if is_stuck(&seed) {
             return Err(SeedError::Stuck);
         }

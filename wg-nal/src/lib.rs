@@ -177,7 +177,7 @@
 //! | `embedded-nal` | `Tunnel`, for firmware without an executor; `poll_resolve` | 1.88 |
 //! | `embedded-nal-async` | `CancelSafe`, datagrams over its UDP; `resolve` | 1.88 |
 //! | `edge-nal` | `EdgeUdp`, datagrams over its UDP | 1.88 |
-//! | `embassy` | `EmbassyUdp`, datagrams over embassy-net; the interface as its driver; `EmbassyTime`; with `embedded-nal-async` also `UdpNal`, the UDP that embassy-net lacks | 1.91 |
+//! | `embassy` | `EmbassyUdp`, datagrams over embassy-net; the interface as its driver; `EmbassyTime`; with `embedded-nal-async` also `embassy`, all of it in one call, and `UdpNal`, the UDP that embassy-net lacks | 1.91 |
 //! | `smoltcp` | the interface as a device of smoltcp 0.12, for smoltcp-nal | 1.88 |
 //! | `sntp` | `Sntp`, the time of day from a server; with `embedded-nal-async` also `SntpSocket`, for its UDP | 1.88 |
 //! | `flash` | `FlashStore`, records in NOR flash | 1.89 |
@@ -197,6 +197,8 @@ mod checksum;
 mod clock;
 mod datagrams;
 mod drbg;
+#[cfg(all(feature = "embassy", feature = "embedded-nal-async"))]
+pub mod embassy;
 mod events;
 mod frame;
 mod handle;
@@ -219,6 +221,8 @@ mod waker;
 
 #[cfg(feature = "embedded-nal")]
 pub use blocking::{DATAGRAMS_PER_POLL, PATIENCE, Polled, Tunnel};
+#[cfg(feature = "flash")]
+pub use clock::FlashClock;
 #[cfg(all(feature = "sntp", feature = "embedded-nal-async"))]
 pub use clock::SntpSocket;
 pub use clock::{
@@ -262,7 +266,7 @@ pub use shared::Counters;
 #[cfg(feature = "std")]
 pub use store::{FileError, FileStore};
 #[cfg(feature = "flash")]
-pub use store::{FlashError, FlashStore};
+pub use store::{FlashError, FlashRangeError, FlashStore};
 pub use store::{Record, Store};
 #[cfg(all(feature = "embassy", feature = "embedded-nal-async"))]
 pub use udp_nal::{UdpBuffers, UdpNal, UdpNalBound, UdpNalConnected, UdpNalError, UdpPool};

@@ -12,7 +12,7 @@ mod flash;
 #[cfg(feature = "std")]
 pub use file::{FileError, FileStore};
 #[cfg(feature = "flash")]
-pub use flash::{FlashError, FlashStore};
+pub use flash::{FlashError, FlashRangeError, FlashStore};
 
 /// What is kept. The number is the record's key in flash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

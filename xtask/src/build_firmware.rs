@@ -1,6 +1,7 @@
 //! `cargo xtask build-firmware`: builds the firmware of all boards, and says what flash and
 //! memory it takes: beside the same without a tunnel, and with TLS in its place.
 
+mod cortex_m;
 mod esp;
 mod image;
 
@@ -14,13 +15,13 @@ use crate::chip::Chip;
 use crate::setup::rust_src::Toolchain;
 use crate::setup::{self, Need};
 use crate::workspace::{has_program, output_of, root, target_dir};
-use esp::IMAGES;
+use cortex_m::BOARDS;
 use image::Image;
 
 /// Build the firmware of all boards, and list its flash and memory.
 ///
-/// Without a flag, all images for the ESP32-C3, and what is compiled only: the template, and
-/// what of the firmware for ESP-IDF does without ESP-IDF. The Xtensa chips need Espressif's
+/// Without a flag, all images for the ESP32-C3, those for the STM32H743 and the RP2040, and what is
+/// compiled only: the template, and what of the firmware for ESP-IDF does without ESP-IDF. The Xtensa chips need Espressif's
 /// compiler, a toolchain that rustup calls `esp` (`cargo install espup; espup install`). An
 /// image that holds what it must not, or lacks what it must hold, fails; so does one that does
 /// not fit its partition, where espflash is installed.
@@ -91,6 +92,14 @@ impl BuildFirmware {
                 })),
             }
         }
+        if self.chip.is_empty() {
+            setup::require(&[Need::RustSrc])?;
+            for board in BOARDS {
+                let machine = board.chip;
+                let images = board.build()?.into_iter();
+                built.extend(images.map(|(name, image)| Built { machine, name, image }));
+            }
+        }
         if self.all {
             for &kind in Kind::ALL {
                 setup::require(kind.needs())?;
@@ -151,19 +160,16 @@ const ADDED: &[(&str, &str, &str)] = &[
 
 fn report(built: &[Built]) {
     println!("\n{:<28} {:<26} {:>8} {:>10}", "chip or board", "image", "flash", "static RAM");
-    for Built { machine, name, image: Image { flash, ram, .. } } in built {
-        println!("{machine:<28} {name:<26} {flash:>8} {ram:>10}");
-        // The last of a chip's.
-        if IMAGES.last().is_some_and(|last| last.name == *name) {
-            for (what, with, without) in ADDED {
-                let find = |name: &str| {
-                    built.iter().find(|built| built.machine == *machine && built.name == name)
-                };
-                let Some((with, without)) = find(with).zip(find(without)) else { continue };
-                let flash = signed_difference(with.image.flash, without.image.flash);
-                let ram = signed_difference(with.image.ram, without.image.ram);
-                println!("{:<28} {what:<26} {flash:>+8} {ram:>+10}", "");
-            }
+    for images in built.chunk_by(|one, next| one.machine == next.machine) {
+        for Built { machine, name, image: Image { flash, ram, .. } } in images {
+            println!("{machine:<28} {name:<26} {flash:>8} {ram:>10}");
+        }
+        for (what, with, without) in ADDED {
+            let find = |name: &str| images.iter().find(|built| built.name == name);
+            let Some((with, without)) = find(with).zip(find(without)) else { continue };
+            let flash = signed_difference(with.image.flash, without.image.flash);
+            let ram = signed_difference(with.image.ram, without.image.ram);
+            println!("{:<28} {what:<26} {flash:>+8} {ram:>+10}", "");
         }
     }
 }

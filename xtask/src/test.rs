@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change is done.
 
+mod forecast;
 mod steps;
 mod unpacked;
 
@@ -14,13 +15,16 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
+use forecast::Forecast;
+
 use crate::setup;
 use crate::workspace::{shown, tail, target_dir};
 
 /// Run every check: format, lints, tests, documentation, features, packages, interop.
 ///
-/// A line per step; where one fails, the end of what it printed. What this machine lacks is
-/// named first, with the command that installs it.
+/// A line per step, with what is next and about how long that and the rest take; where one fails,
+/// the end of what it printed. What this machine lacks is named first, with the command that
+/// installs it.
 #[derive(Args)]
 pub(crate) struct Test {
     /// Install what is missing first: Debian packages as root or through sudo, rust-src and the
@@ -31,6 +35,9 @@ pub(crate) struct Test {
     /// lacks is named then, and ends nothing: the step may not need it.
     #[arg(long, value_name = "NAME")]
     step: Vec<String>,
+    /// Begin at the first step whose name begins so: to go on where a run ended.
+    #[arg(long, value_name = "NAME", conflicts_with = "step")]
+    from: Option<String>,
     /// Name the steps and their commands, and run none.
     #[arg(long)]
     list: bool,
@@ -63,7 +70,7 @@ impl Test {
             setup::install_oldest_rust();
         }
         let lacking = setup::require(setup::ALL);
-        if self.step.is_empty() {
+        if self.step.is_empty() && self.from.is_none() {
             lacking?;
         } else if let Err(lacking) = lacking {
             // The steps that were named may need none of it.
@@ -71,10 +78,14 @@ impl Test {
         }
         unpacked::forget()?;
         let steps = self.wanted()?;
+        let names: Vec<_> = steps.iter().map(|step| step.name.clone()).collect();
+        let forecast = Forecast::measured()?;
+        println!("{} steps{}", names.len(), forecast.of(&names));
         let (mut outcomes, mut failed) = (Map::new(), Vec::new());
-        for step in steps {
+        for (place, step) in steps.into_iter().enumerate() {
             let name = step.name.clone();
-            let (time, passed) = step.run()?;
+            let next = forecast.next(names.get(place + 1..).unwrap_or_default());
+            let (time, passed) = step.run(&next)?;
             outcomes
                 .insert(name.clone(), json!({ "passed": passed, "seconds": time.as_secs_f64() }));
             if !passed {
@@ -107,6 +118,13 @@ impl Test {
                 bail!("no step is named {name}: see `cargo xtask test --list`");
             }
         }
+        if let Some(name) = &self.from {
+            let first = steps.iter().position(|step| step.name.starts_with(name));
+            let first = first.with_context(|| {
+                format!("no step is named {name}: see `cargo xtask test --list`")
+            })?;
+            steps.drain(..first);
+        }
         let is_named = |step: &Step| self.step.iter().any(|name| step.name.starts_with(name));
         steps.retain(|step| self.step.is_empty() || is_named(step));
         Ok(steps)
@@ -114,7 +132,8 @@ impl Test {
 }
 
 impl Step {
-    fn run(mut self) -> Result<(Duration, bool)> {
+    /// Runs it, and says how it went, and what is next.
+    fn run(mut self, next: &str) -> Result<(Duration, bool)> {
         let start = Instant::now();
         let spinner = ProgressBar::new_spinner().with_message(self.name.clone());
         spinner.enable_steady_tick(Duration::from_millis(200));
@@ -122,7 +141,7 @@ impl Step {
         spinner.finish_and_clear();
         let time = start.elapsed();
         let word = if passed { "ok" } else { "FAILED" };
-        println!("{:<34} {word:<6} {:>7.1} s", self.name, time.as_secs_f64());
+        println!("{:<34} {word:<6} {:>7.1} s{next}", self.name, time.as_secs_f64());
         if passed {
             for line in output.lines().filter(|line| (self.closing)(line)) {
                 println!("    {}", line.trim());

@@ -5,8 +5,7 @@ use core::ops::Range;
 
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
-use wg_nal::FlashStore;
-use wg_nal::sequential_storage::map::MapConfigError;
+use wg_nal::{FlashRangeError, FlashStore};
 
 /// What these chips erase at once.
 pub const PAGE: u32 = 4096;
@@ -125,7 +124,7 @@ impl<E: fmt::Debug> core::error::Error for TextError<E> {}
 pub fn store<F: NorFlash>(
     flash: F,
     range: Range<u32>,
-) -> Result<FlashStore<BlockingAsync<F>>, MapConfigError> {
+) -> Result<FlashStore<BlockingAsync<F>>, FlashRangeError> {
     FlashStore::new(BlockingAsync::new(flash), range)
 }
 

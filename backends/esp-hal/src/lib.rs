@@ -56,15 +56,11 @@
 //! On a host the crate is whole but for what touches a register: `trng`, `unix_time` and
 //! `set_unix_time` are for `target_os = "none"`.
 
-mod begin;
 #[cfg(all(target_os = "none", any(target_arch = "riscv32", target_arch = "xtensa")))]
 mod chip;
 mod entropy;
 mod flash;
 
-pub use begin::{
-    BeginError, Board, ETHERNET_IP_MTU, Memory, Runner, Tunnel, WIFI_IP_MTU, begin, begin_config,
-};
 #[cfg(all(target_os = "none", any(target_arch = "riscv32", target_arch = "xtensa")))]
 pub use chip::{set_unix_time, trng, unix_time};
 pub use entropy::Entropy;
@@ -73,3 +69,11 @@ pub use flash::{PAGE, PartitionTooSmall, TEXT_LEN, TextError, read_text, split, 
 pub use embassy_embedded_hal::adapter::BlockingAsync;
 /// The tunnel.
 pub use wg_nal;
+pub use wg_nal::embassy::{BeginError, Board, Memory, Runner, Tunnel, begin, begin_config};
+
+/// The largest IP packet on Ethernet.
+pub const ETHERNET_IP_MTU: u16 = wg_nal::ETHERNET_MTU;
+
+/// The largest IP packet in esp-radio's default frame of 1492 bytes, which counts the Ethernet
+/// header. With `ESP_RADIO_CONFIG_WIFI_MTU=1514` it is [`ETHERNET_IP_MTU`].
+pub const WIFI_IP_MTU: u16 = 1478;

@@ -36,7 +36,7 @@ pub async fn start(board: Board) -> Result<Tunnel<impl Timestamps>, Error> {
         (Err(error), _) => return Err(error.to_string()),
     };
 
-    let mut store = store(flash, records).map_err(|error| alloc::format!("{error:?}"))?;
+    let mut store = store(flash, records).map_err(|error| error.to_string())?;
     let identity = Identity::load_or_generate(&mut store, &mut rng).await;
     let identity = identity.map_err(|error| error.to_string())?;
     if identity.origin == Origin::Generated {

@@ -65,6 +65,11 @@ pub struct Persistent<F, S> {
     range: Option<Range>,
 }
 
+/// A [`Persistent`] clock over a flash, with a type that can be named: a task of embassy is not
+/// generic.
+#[cfg(feature = "flash")]
+pub type FlashClock<F> = Persistent<fn() -> Option<Duration>, crate::FlashStore<F>>;
+
 /// Stamps that may be given out: those after `last`, up to `ceiling`.
 #[derive(Clone, Copy, Debug)]
 struct Range {

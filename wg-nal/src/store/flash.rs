@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::{NorFlash, NorFlashError};
 use sequential_storage::cache::{Cache, Uncached};
-use sequential_storage::map::{MapConfig, MapConfigError, MapStorage};
+use sequential_storage::map::{MapConfig, MapStorage};
 use zeroize::Zeroizing;
 
 use super::{Record, Store};
@@ -36,12 +36,13 @@ impl<F: NorFlash> FlashStore<F> {
     /// # Errors
     ///
     /// The range is not of whole pages, or of fewer than two, or the pages are too small.
-    pub fn new(flash: F, range: Range<u32>) -> Result<Self, MapConfigError> {
+    pub fn new(flash: F, range: Range<u32>) -> Result<Self, FlashRangeError> {
+        let unfit = FlashRangeError { page: F::ERASE_SIZE };
         // An empty range the wrong way round would overflow in there.
         if range.start > range.end {
-            return Err(MapConfigError::RangeTooSmall);
+            return Err(unfit);
         }
-        let config = MapConfig::try_new(range)?;
+        let config = MapConfig::try_new(range).map_err(|_| unfit)?;
         Ok(Self { map: MapStorage::new(flash, config, Cache::new_uncached()) })
     }
 
@@ -82,6 +83,22 @@ impl<F: NorFlash> fmt::Debug for FlashStore<F> {
         f.write_str("FlashStore")
     }
 }
+
+/// The range of a [`FlashStore`] is not of two or more whole pages, of a useful size.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlashRangeError {
+    /// The bytes of a page: what the flash erases at once.
+    pub page: usize,
+}
+
+impl fmt::Display for FlashRangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { page } = self;
+        write!(f, "records in flash need two or more whole pages, and a page has {page} bytes here")
+    }
+}
+
+impl core::error::Error for FlashRangeError {}
 
 /// Why records in flash could not be read or written.
 #[derive(Debug)]

@@ -72,7 +72,8 @@ fn places(name: &str, size: u64, is_blank: bool) -> (u64, u64) {
     let is_none = [".stack", ".dram2_uninit"].contains(&name)
         || name.ends_with("_dummy")
         || name.ends_with("_gap");
-    let stays = [".text", ".rodata", ".flash"].iter().any(|prefix| name.starts_with(prefix));
+    let stays = [".text", ".rodata", ".flash", ".boot2", ".vector_table"];
+    let stays = stays.iter().any(|prefix| name.starts_with(prefix));
     match (is_none, stays, is_blank) {
         (true, ..) => (0, 0),
         (false, true, _) => (size, 0),
@@ -95,6 +96,7 @@ mod tests {
     fn a_section_takes_flash_or_memory_or_both() {
         assert_eq!(places(".text", 10, false), (10, 0));
         assert_eq!(places(".rodata.wifi", 10, false), (10, 0));
+        assert_eq!(places(".vector_table", 10, false), (10, 0));
         assert_eq!(places(".rwtext.wifi", 10, false), (10, 10), "copied at start-up");
         assert_eq!(places(".data", 10, false), (10, 10));
         assert_eq!(places(".bss", 10, true), (0, 10));

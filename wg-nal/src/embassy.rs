@@ -1,4 +1,31 @@
-//! The tunnel, and the stack in it, in one call.
+//! A tunnel between two stacks of embassy-net, in one call: [`begin`], or [`begin_config`].
+//!
+//! The stack outside is the board's, of Wi-Fi or Ethernet; the stack inside is an ordinary one, for
+//! every client that takes sockets of embassy-net. Feature `embassy`, with `embedded-nal-async` for
+//! endpoints that are names.
+//!
+//! ```
+//! # #[cfg(feature = "flash")]
+//! # mod firmware {
+//! # use embassy_net::Stack;
+//! # use embedded_storage_async::nor_flash::NorFlash;
+//! # use static_cell::StaticCell;
+//! # use wg_nal::embassy::{BeginError, Board, Memory, Runner, begin_config};
+//! # use wg_nal::{Drbg, ETHERNET_MTU, FlashClock, FlashStore};
+//! # const TEXT: &str = include_str!("../examples/wg0.conf");
+//! fn tunnel<F: NorFlash>(
+//!     outside: Stack<'static>, rng: Drbg, store: FlashStore<F>,
+//! ) -> Result<(Stack<'static>, Runner<FlashClock<F>>), BeginError> {
+//!     static MEMORY: StaticCell<Memory<1, 4>> = StaticCell::new(); // one peer, four allowed IPs
+//!     let clock = FlashClock::new(|| None, store); // no time of day, and none needed
+//!     let board = Board { underlay: outside, ip_mtu: ETHERNET_MTU, rng, clock };
+//!     let tunnel = begin_config(MEMORY.init_with(Memory::new), board, TEXT, None)?;
+//!     Ok((tunnel.inside, tunnel.runner)) // spawn, or join, `runner.run()`
+//! }
+//! # }
+//! ```
+//!
+//! `examples/stm32-ethernet` and `examples/rp-w5500` are whole firmwares.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -9,23 +36,18 @@ use embassy_futures::yield_now;
 use embassy_net::dns::DnsSocket;
 use embassy_net::udp::{BindError, PacketMetadata, UdpSocket};
 use embassy_net::{ConfigV4, ConfigV6, Stack, StackResources};
-use wg_nal::wg_core::PeerId;
-use wg_nal::wg_core::config::InterfaceAddress;
-use wg_nal::{
-    Drbg, EmbassyTime, EmbassyUdp, EndpointName, Family, Handle, Identity, Interface, Resources,
-    Timestamps, stack_config,
+use rand_core::Rng;
+use wg_core::PeerId;
+use wg_core::config::{Config, InterfaceAddress};
+
+use crate::{
+    Drbg, ETHERNET_MTU, EmbassyTime, EmbassyUdp, EndpointName, Family, Handle, Identity, Interface,
+    Resources, Timestamps, stack_config,
 };
-
-/// The largest IP packet in esp-radio's default frame of 1492 bytes, which counts the Ethernet
-/// header. With `ESP_RADIO_CONFIG_WIFI_MTU=1514` it is [`ETHERNET_IP_MTU`].
-pub const WIFI_IP_MTU: u16 = 1478;
-
-/// The largest IP packet on Ethernet.
-pub const ETHERNET_IP_MTU: u16 = 1500;
 
 /// Datagrams that the socket under the tunnel holds in each direction.
 const DATAGRAMS: usize = 4;
-const SOCKET_LEN: usize = DATAGRAMS * ETHERNET_IP_MTU as usize;
+const SOCKET_LEN: usize = DATAGRAMS * ETHERNET_MTU as usize;
 
 /// The memory of a tunnel and of the stack in it, for a `static`.
 ///
@@ -68,12 +90,12 @@ pub struct Board<C> {
     /// The stack outside: of Wi-Fi or Ethernet. It need not be up yet. Its memory needs room for
     /// two sockets: the tunnel's own, and DNS.
     pub underlay: Stack<'static>,
-    /// Its largest IP packet: [`WIFI_IP_MTU`], [`ETHERNET_IP_MTU`]. embassy-net loses what is
+    /// Its largest IP packet, [`ETHERNET_MTU`] on Ethernet. embassy-net loses what is
     /// longer than its driver's frames without a word.
     pub ip_mtu: u16,
-    /// Seeded from the hardware: [`Entropy::drbg`](crate::Entropy::drbg).
+    /// Seeded from the hardware: [`Drbg::try_new`], [`Drbg::try_from_fn`].
     pub rng: Drbg,
-    /// Timestamps: [`Persistent`](wg_nal::Persistent) over a [`store`](crate::store).
+    /// Timestamps: [`Persistent`](crate::Persistent) over a [`Store`](crate::Store).
     pub clock: C,
 }
 
@@ -90,7 +112,7 @@ pub struct Tunnel<C, const PEERS: usize = 1> {
 
 /// Does the work of a tunnel: [`Self::run`].
 pub struct Runner<C, const PEERS: usize = 1> {
-    tunnel: wg_nal::Runner<'static, EmbassyUdp<'static, 'static>, Drbg, C, EmbassyTime>,
+    tunnel: crate::Runner<'static, EmbassyUdp<'static, 'static>, Drbg, C, EmbassyTime>,
     inside: embassy_net::Runner<'static, Interface<'static>>,
     handle: Handle<'static, EmbassyTime>,
     underlay: Stack<'static>,
@@ -158,8 +180,7 @@ pub fn begin<C: Timestamps, const P: usize, const R: usize, const S: usize, cons
     Ok(parts.finish([begun.address], &[], names))
 }
 
-/// Begins a tunnel from the text of a wg-quick file, which may stand in flash:
-/// [`read_text`](crate::read_text).
+/// Begins a tunnel from the text of a wg-quick file, which may stand in flash.
 ///
 /// Keys, peers, `ListenPort`, `Address` (the first of each family), `MTU` and `DNS` are obeyed.
 /// Without a `PrivateKey`, or with one that is all zero, the key is the board's own, which is
@@ -179,8 +200,8 @@ pub fn begin_config<
     text: &'static str,
     identity: Option<&Identity>,
 ) -> Result<Tunnel<C, P>, BeginError> {
-    let config = wg_nal::wg_core::config::Config::parse(text)
-        .map_err(|error| BeginError::Tunnel(wg_nal::BeginError::Config(error)))?;
+    let config = Config::parse(text)
+        .map_err(|error| BeginError::Tunnel(crate::BeginError::Config(error)))?;
     if config.addresses().next().is_none() {
         return Err(BeginError::NoAddress);
     }
@@ -215,7 +236,7 @@ pub fn begin_config<
 struct Parts<C, const SOCKETS: usize> {
     interface: Interface<'static>,
     handle: Handle<'static, EmbassyTime>,
-    tunnel: wg_nal::Runner<'static, EmbassyUdp<'static, 'static>, Drbg, C, EmbassyTime>,
+    tunnel: crate::Runner<'static, EmbassyUdp<'static, 'static>, Drbg, C, EmbassyTime>,
     inside: &'static mut StackResources<SOCKETS>,
     underlay: Stack<'static>,
     seed: u64,
@@ -233,9 +254,9 @@ impl<C: Timestamps, const SOCKETS: usize> Parts<C, SOCKETS> {
         let [rx, tx] = datagrams;
         let socket = socket.insert(UdpSocket::new(underlay, rx_meta, rx, tx_meta, tx));
         socket.bind(port).map_err(BeginError::Port)?;
-        let seed = wg_nal::rand_core::Rng::next_u64(&mut rng);
+        let seed = rng.next_u64();
         let outside = EmbassyUdp::new(socket, ip_mtu);
-        let (interface, handle, tunnel) = wg_nal::new(tunnel, outside, rng, clock, EmbassyTime);
+        let (interface, handle, tunnel) = crate::new(tunnel, outside, rng, clock, EmbassyTime);
         Ok(Self { interface, handle, tunnel, inside, underlay, seed })
     }
 
@@ -267,7 +288,7 @@ impl<C: Timestamps, const SOCKETS: usize> Parts<C, SOCKETS> {
 #[non_exhaustive]
 pub enum BeginError {
     /// The settings: a key, an endpoint, a line of the configuration.
-    Tunnel(wg_nal::BeginError),
+    Tunnel(crate::BeginError),
     /// The configuration has no `Address`.
     NoAddress,
     /// The configuration has no `PrivateKey`, or one that is all zero, and no identity was given.
@@ -299,8 +320,8 @@ impl fmt::Display for BeginError {
 
 impl core::error::Error for BeginError {}
 
-impl From<wg_nal::BeginError> for BeginError {
-    fn from(error: wg_nal::BeginError) -> Self {
+impl From<crate::BeginError> for BeginError {
+    fn from(error: crate::BeginError) -> Self {
         Self::Tunnel(error)
     }
 }
