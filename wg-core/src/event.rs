@@ -4,6 +4,7 @@ use crate::peer::PeerId;
 
 /// News of one peer. Events of one kind that nobody fetched are one event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
     /// The peer's address changed, by an authenticated packet from a new one.

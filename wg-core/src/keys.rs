@@ -213,6 +213,13 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for PublicKey {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", KeyText::base64(&Secret::new(self.0)).as_str());
+    }
+}
+
 impl fmt::LowerHex for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(KeyText::hex(&Secret::new(self.0)).as_str())
@@ -264,6 +271,7 @@ impl fmt::Debug for KeyText {
 
 /// Why a text is not a key. Holds no part of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ParseKeyError {
     /// The text has another length than keys of this spelling have.
     Length {

@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
 //! The WireGuard protocol, and nothing else: no input or output, no clock, no random source,
@@ -78,13 +79,15 @@
 //!
 //! # Features
 //!
-//! - `alloc`: [`Device::growing`], a device whose memory grows with its peers.
-//! - `ring`, `graviola`: faster cryptography for hosts; a compile error on bare metal. `graviola`
-//!   is for x86-64 with AES, AVX2 and BMI1 and for AArch64 with AES and SHA-2, and **panics** on
-//!   older processors as soon as a key is set.
-//! - `word32`: cryptography of our own for 32-bit microcontrollers, faster there than the
-//!   portable crates and without the secret-dependent branches that those have on Xtensa; but
-//!   younger, and read by fewer people. `ring` and `graviola` go before it.
+//! | feature | what it brings |
+//! | --- | --- |
+//! | `alloc` | [`Device::growing`], a device whose memory grows with its peers |
+//! | `ring` | a faster cipher for hosts; a compile error on bare metal |
+//! | `graviola` | a faster X25519 for hosts: x86-64 with AES, AVX2 and BMI1, AArch64 with AES and SHA-2. It **panics** on older processors as soon as a key is set |
+//! | `word32` | cryptography of our own for 32-bit microcontrollers: faster there, and on Xtensa without the secret-dependent branches of the portable crates; but younger, and read by fewer people. `ring` and `graviola` go before it |
+//! | `defmt` | errors, refusals and events are `defmt::Format` |
+//!
+//! None is on by default.
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

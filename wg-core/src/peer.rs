@@ -18,6 +18,7 @@ use crate::timers::Timers;
 ///
 /// Names are ordered as [`Device::peers`](crate::Device::peers) gives them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PeerId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -9,6 +9,7 @@ macro_rules! refusals {
         /// A refused datagram changes nothing but counters, the state of the load limiter
         /// and the age of the cookie secret.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         #[repr(u8)]
         pub enum Refusal {

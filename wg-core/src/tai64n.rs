@@ -82,6 +82,13 @@ const fn carry(secs: u64, nanos: u32) -> (u64, u32) {
     (secs.saturating_add((nanos / NANOS_PER_SEC) as u64), nanos % NANOS_PER_SEC)
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Tai64n {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Display2Format(self));
+    }
+}
+
 impl fmt::Display for Tai64n {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("@")?;
@@ -124,6 +131,7 @@ impl<C: Tai64nClock + ?Sized> Tai64nClock for &mut C {
 
 /// Why a clock has no timestamp to give. The handshake waits, and is tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ClockUnavailable {
     /// The time of day is not known yet.

@@ -10,6 +10,7 @@ use core::time::Duration;
 /// keys are measured with it. 64 bits of microseconds last for half a million years, so
 /// nothing here wraps; sums stop at the greatest value instead.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant {
     /// One more than the microseconds, so that `Option<Instant>` costs no more than an `Instant`.
     micros_plus_one: NonZeroU64,

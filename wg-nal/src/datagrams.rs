@@ -83,6 +83,7 @@ impl<D: Datagrams + ?Sized> Datagrams for &mut D {
 
 /// Why an adapter did not send or receive. `E` is the stack's error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum UnderlayError<E> {
     /// The datagram is longer than what leaves whole.

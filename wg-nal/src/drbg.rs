@@ -190,6 +190,7 @@ impl fmt::Debug for Drbg {
 
 /// Why a generator was not seeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SeedError<E> {
     /// The source said so itself.
     Source(E),

@@ -285,6 +285,7 @@ impl<C: Timestamps, const SOCKETS: usize> Parts<C, SOCKETS> {
 
 /// Why there is no tunnel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BeginError {
     /// The settings: a key, an endpoint, a line of the configuration.

@@ -58,6 +58,7 @@ pub struct Peer<'a> {
 
 /// Why a peer was not added. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PeerError {
     /// The peer itself.

@@ -45,6 +45,7 @@ pub struct Identity {
 
 /// Where an [`Identity`] came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Origin {
     /// It was in the store.
     Kept,
@@ -114,6 +115,7 @@ async fn load_private_key<S: Store>(
 
 /// Why a board has no identity. Nothing was replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum IdentityError<E> {
     /// The store failed.

@@ -50,6 +50,7 @@ pub struct TxToken<'a, 'd> {
 /// A packet is longer than the MTU, and was not sent; or an MTU is larger than the resources have
 /// room for, and was not set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TooLong {
     /// The largest packet, or the largest MTU.
     pub mtu: usize,

@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
 // Firmware's futures stay on their core: none needs to be `Send`.
@@ -183,7 +184,7 @@
 //! | `flash` | `FlashStore`, records in NOR flash | 1.89 |
 //! | `word32` | cryptography for 32-bit processors without a carry flag: faster, and on Xtensa the one whose time does not depend on keys | 1.88 |
 //! | `std` | `FileStore`, records in files | 1.88 |
-//! | `log`, `defmt` | log lines | 1.88 |
+//! | `log`, `defmt` | log lines; with `defmt`, errors are `defmt::Format` too | 1.88 |
 
 #[macro_use]
 mod log;

@@ -127,6 +127,7 @@ impl fmt::Debug for UdpNal<'_, '_> {
 
 /// Why [`UdpNal`] or a socket of it failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum UdpNalError {
     /// All sockets of the pool are in use.

@@ -1,3 +1,4 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //! WireGuard on Linux: the engine of [`wg_core`] between UDP sockets and a TUN interface,
 //! driven by Tokio.
 //!
@@ -42,6 +43,13 @@
 //! one before it in a train of datagrams that one system call sends. A packet in is opened
 //! where the socket put it, and copied once, to where packets of one TCP stream are joined for
 //! the interface. The kernel's copies are its own.
+//!
+//! # Features
+//!
+//! | feature | what it brings | default |
+//! | --- | --- | --- |
+//! | `ring` | ChaCha20-Poly1305 in assembly, several times faster than the portable one | yes |
+//! | `graviola` | X25519 at twice the speed; panics on processors without AVX2, or AES and SHA-2 on AArch64 | no |
 
 mod clock;
 mod config;

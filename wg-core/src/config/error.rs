@@ -11,6 +11,7 @@ use crate::keys::ParseKeyError;
 /// It holds no part of the text, so it can be logged: a key that stands in the wrong place is
 /// not repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct ParseError {
     /// The line, from 1.
@@ -31,6 +32,7 @@ impl core::error::Error for ParseError {}
 
 /// What is wrong with a configuration or with one value of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ParseErrorKind {
     /// A line begins with `[` and does not end with `]`.

@@ -5,6 +5,7 @@ use super::hidden::hidden_or;
 
 /// The two kinds of sections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Section {
     /// This side: `[Interface]`, exactly once.
     Interface,

@@ -22,6 +22,7 @@ pub(super) const DEFAULT_MTU: u16 = 1420;
 
 /// Why a peer was not added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum AddPeerError {
     /// All peers that the storage has room for exist.
     Full,
@@ -42,6 +43,7 @@ impl core::error::Error for AddPeerError {}
 
 /// All routes that the storage has room for exist. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RoutesFull;
 
 impl fmt::Display for RoutesFull {

@@ -26,6 +26,7 @@ use crate::time::Instant;
 
 /// Why an inner packet was not sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SendError {
     /// There is no session with the peer yet. One is being asked for: keep the packet until

@@ -16,6 +16,7 @@ use crate::time::Instant;
 
 /// Whether a packet for a peer could be sent now, and if not, why.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Connection {
     /// There is a session.

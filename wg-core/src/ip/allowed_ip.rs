@@ -71,6 +71,7 @@ impl fmt::Display for AllowedIp {
 
 /// Why a text is not an [`AllowedIp`]. `Display` says what was expected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ParseAllowedIpError {
     /// The part before the slash, or all without one, is no address.

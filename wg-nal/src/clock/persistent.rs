@@ -190,6 +190,7 @@ fn stamp(unix: Duration) -> Tai64n {
 
 /// How the timestamps stand to the time of day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Standing {
     /// The store was not read yet, or could not be.
@@ -235,6 +236,7 @@ impl fmt::Display for Standing {
 
 /// Why no timestamps were reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ReserveError<E> {
     /// The store failed.
     Store(E),

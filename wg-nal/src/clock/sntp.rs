@@ -212,6 +212,7 @@ impl NtpTimestampGenerator for Nonce {
 
 /// Why there is no time from an SNTP server. The wall clock stays as it was.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SntpError {
     /// The next question is due then, or never after [`Self::Denied`].
@@ -227,7 +228,7 @@ pub enum SntpError {
     /// The answer's time is one of a clock that was never set.
     Implausible(Implausible),
     /// The answer is none to the question, or the socket failed.
-    Refused(sntpc::Error),
+    Refused(#[cfg_attr(feature = "defmt", defmt(Debug2Format))] sntpc::Error),
 }
 
 impl From<sntpc::Error> for SntpError {

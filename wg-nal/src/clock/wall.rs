@@ -86,6 +86,7 @@ impl WallClock {
 
 /// This Unix time is of a clock that was never set: before 2025, or after 2199.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Implausible(
     /// The time as it was told.
     pub Duration,

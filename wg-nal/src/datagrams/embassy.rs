@@ -81,6 +81,7 @@ const COOKIE_REPLY: u8 = 3;
 
 /// Why embassy-net did not take a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EmbassyError {
     /// The socket's send buffer is full, and the stack does not empty it.

@@ -31,6 +31,7 @@ pub struct Begun<'h> {
 
 /// Why a tunnel was not begun. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BeginError {
     /// The private key is no key.

@@ -86,6 +86,7 @@ impl<F: NorFlash> fmt::Debug for FlashStore<F> {
 
 /// The range of a [`FlashStore`] is not of two or more whole pages, of a useful size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FlashRangeError {
     /// The bytes of a page: what the flash erases at once.
     pub page: usize,
@@ -102,6 +103,7 @@ impl core::error::Error for FlashRangeError {}
 
 /// Why records in flash could not be read or written.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FlashError<E> {
     /// What sequential-storage says; the driver's error is in its `Storage`.
