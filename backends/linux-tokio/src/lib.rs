@@ -49,6 +49,8 @@
 //! | feature | what it brings | default |
 //! | --- | --- | --- |
 //! | `ring` | ChaCha20-Poly1305 in assembly, several times faster than the portable one | yes |
+//! | `netstack` | a host inside this program: TCP, UDP and names in the tunnel without an interface; Rust 1.91 | with `proxy` |
+//! | `proxy` | `wg-tokio proxy` | yes |
 //! | `graviola` | X25519 at twice the speed; panics on processors without AVX2, or AES and SHA-2 on AArch64 | no |
 
 mod clock;
