@@ -36,7 +36,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "BOARD", value_enum)]
     board: Option<board::Kind>,
     /// The device is this machine: `wg-tokio proxy`, and curl. The gateway is the Linux kernel's
-    /// WireGuard in an emulator.
+    /// WireGuard in an emulator, on a TAP interface in a network namespace.
     #[arg(long, conflicts_with_all = ["kernel", "board"])]
     proxy: bool,
 }

@@ -126,6 +126,9 @@ pub(super) fn all() -> Result<Vec<Step>> {
     interop_c.args(["--driver", "c"]);
     interop_c.args(ADAPTER_CASES.iter().flat_map(|case| ["--case", case]));
     steps.push(Step { closing: |_| true, ..step("interop, wg-c", interop_c) });
+    let mut proxy = xtask("demo")?;
+    proxy.arg("--proxy");
+    steps.push(step("wg-tokio proxy and a Linux kernel", proxy));
     let mut boards = xtask("boards")?;
     boards.arg("--quick");
     steps.push(Step { closing: |_| true, ..step("boards", boards) });
