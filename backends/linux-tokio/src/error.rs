@@ -78,6 +78,13 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The address for metrics cannot be had.
+    Metrics {
+        /// Where they were to be read.
+        address: std::net::SocketAddr,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// A host in the tunnel is to have no address.
     NoAddress,
     /// Timestamps cannot be kept.
@@ -170,6 +177,9 @@ impl fmt::Display for Error {
                 "cannot find the address of {endpoint}: {source}: check the name, and that this \
                  machine can resolve names without the tunnel"
             ),
+            Self::Metrics { address, source } => {
+                write!(f, "no metrics at {address}: {source}")
+            }
             Self::Uapi { path, source } => {
                 let path = path.display();
                 match source.kind() {

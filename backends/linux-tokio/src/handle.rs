@@ -55,6 +55,12 @@ pub struct Status {
     pub refusals: Refusals,
     /// Packets that waited for a session and were dropped.
     pub waited_in_vain: u64,
+    /// Sessions that came up, over all peers.
+    pub handshakes: u64,
+    /// Packets that wait for a session now.
+    pub packets_waiting: u64,
+    /// Handshake messages that wait to be answered now.
+    pub calls_waiting: u64,
     /// Handshake messages that came when too many waited to be answered.
     pub calls_dropped: u64,
 }

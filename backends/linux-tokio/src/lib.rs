@@ -59,6 +59,7 @@ mod error;
 mod handle;
 mod journal;
 mod link;
+mod metrics;
 mod names;
 #[cfg(feature = "netstack")]
 pub mod netstack;
@@ -76,6 +77,7 @@ pub use config::Config;
 pub use error::Error;
 pub use handle::{Handle, PeerConfig, SetPeerError, Status, Stopped};
 pub use link::InterfaceState;
+pub use metrics::Metrics;
 pub use names::Names;
 pub use packets::{Batch, ChannelPackets, HEAD_ROOM, Packets};
 pub use routes::{NetworkPlan, Routes};

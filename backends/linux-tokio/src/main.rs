@@ -4,6 +4,7 @@ mod check;
 mod daemon;
 mod file;
 mod keys;
+mod privileges;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod run;

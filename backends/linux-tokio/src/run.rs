@@ -1,14 +1,16 @@
 //! `wg-tokio run`: an interface from a wg-quick file.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 use wg_tokio::{
-    Config, Error, Names, NetworkPlan, PeerConfig, Routes, StampClock, Tun, Tunnel, Uapi,
+    Config, Error, Metrics, Names, NetworkPlan, PeerConfig, Routes, StampClock, Tun, Tunnel, Uapi,
 };
 
-use crate::Failure;
+use crate::daemon::serve_metrics;
 use crate::file::FileText;
+use crate::{Failure, privileges};
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
@@ -22,6 +24,9 @@ pub(crate) struct Run {
     /// back. Made when it does not exist; for one interface alone.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Answer `GET /metrics` here, in Prometheus' text format: a loopback address and a port.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// Log more; twice for what the libraries say.
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -56,6 +61,12 @@ impl Run {
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
         };
+        let metrics = match self.metrics {
+            Some(address) => Some(Metrics::open(&name, address).await?),
+            None => None,
+        };
+        // The state may be in a folder of somebody else, and is replaced again and again.
+        privileges::drop_all_but_the_network(self.state.is_some())?;
         let clock = match &self.state {
             Some(path) => StampClock::kept_in(path).map_err(Error::from)?,
             None => StampClock::system(),
@@ -89,6 +100,7 @@ impl Run {
                     ended = tunnel.run() => ended,
                     () = stop => Ok(()),
                     () = serve => Ok(()),
+                    () = serve_metrics(metrics.as_ref(), &handle) => Ok(()),
                     () = routes.follow(&handle) => Ok(()),
                 }
             }

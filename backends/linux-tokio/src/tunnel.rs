@@ -63,6 +63,8 @@ pub struct Tunnel<P> {
     journal: Journal,
     mtu: u16,
     fw_mark: u32,
+    /// How many sessions came up.
+    sessions_up: u64,
     /// When each peer's last handshake was, since 1970: said the same whoever asks whenever.
     handshakes: HashMap<PeerId, (Instant, Duration)>,
     /// Dropped last: whoever waits for the end waits for this.
@@ -113,6 +115,7 @@ impl<P: Packets> Tunnel<P> {
             journal: Journal::default(),
             mtu: config.mtu,
             fw_mark: config.fw_mark,
+            sessions_up: 0,
             handshakes: HashMap::new(),
             commands,
         };
@@ -249,6 +252,7 @@ impl<P: Packets> Tunnel<P> {
         let (key, at) = (&peer.public_key, peer.endpoint);
         match event {
             Event::SessionUp(_) => {
+                self.sessions_up += 1;
                 self.journal.session_up(now, id, key, at);
                 self.send_what_waits(now, id);
             }

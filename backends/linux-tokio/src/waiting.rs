@@ -47,6 +47,11 @@ impl Waiting {
         });
     }
 
+    /// How many packets wait, for all peers.
+    pub(crate) fn count(&self) -> usize {
+        self.queues.values().map(VecDeque::len).sum()
+    }
+
     /// How many packets waited in vain, for all peers.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

@@ -46,6 +46,10 @@ impl Calls {
         self.waiting.is_empty()
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// How many came when too many waited already.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped

@@ -139,6 +139,9 @@ impl<P: Packets> Tunnel<P> {
             peers: device.peers().filter_map(|id| device.peer(now, id)).collect(),
             refusals: *device.refusals(),
             waited_in_vain: self.waiting.dropped(),
+            handshakes: self.sessions_up,
+            packets_waiting: self.waiting.count() as u64,
+            calls_waiting: self.calls.count() as u64,
             calls_dropped: self.calls.dropped(),
         }
     }

@@ -35,7 +35,8 @@ fn isolated(name: &str, test: impl FnOnce()) {
         sh("mount -t tmpfs tmpfs /run && mkdir -p /run/netns && ip link set lo up");
         return test();
     }
-    let mut unshare = vec!["--net", "--mount", "--fork", "--kill-child"];
+    // With the first process of its own, whatever the test has started ends.
+    let mut unshare = vec!["--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"];
     if !is_root() {
         unshare.extend(["--user", "--map-root-user"]);
     }

@@ -71,3 +71,64 @@ fn the_service_manager_is_told_when_it_is_ready() {
         assert_eq!(buffer[..length].trim_ascii(), b"READY=1");
     });
 }
+
+#[test]
+fn no_privilege_is_left_but_the_networks_and_metrics_say_how_it_goes() {
+    isolated("manners::no_privilege_is_left_but_the_networks_and_metrics_say_how_it_goes", || {
+        daemons();
+        ping();
+        let get = |path: &str| {
+            sh(&format!(
+                "ip netns exec a python3 -c 'import urllib.request as r
+print(r.urlopen(\"http://127.0.0.1:9586{path}\").read().decode())'"
+            ))
+        };
+        // One more interface, which has metrics.
+        sh(&format!("ip netns exec a {PROGRAM} --metrics 127.0.0.1:9586 wgm"));
+        sh("cd /run && wg set wgm private-key a.key peer $(wg pubkey <b.key) \
+                endpoint 192.0.2.2:9 allowed-ips 10.7.0.0/24 &&
+            ip -n a addr add 10.7.0.1/24 dev wgm && ip -n a link set wgm up");
+        let _ = output("ip netns exec a ping -c 1 -W 1 10.7.0.9");
+        let metrics = get("/metrics");
+        let key = sh("wg pubkey </run/b.key");
+        for line in [
+            "wireguard_peers{interface=\"wgm\"} 1",
+            "wireguard_packets_waiting{interface=\"wgm\"} 1",
+            "wireguard_handshakes_total{interface=\"wgm\"} 0",
+            &format!(
+                "wireguard_sent_bytes_total{{interface=\"wgm\",public_key=\"{}\"}} 148",
+                key.trim()
+            ),
+        ] {
+            assert!(metrics.lines().any(|has| has == line), "{line}: not in {metrics}");
+        }
+        for secret in ["/run/a.key", "/run/b.key"] {
+            let secret = std::fs::read_to_string(secret).unwrap();
+            assert!(!metrics.contains(secret.trim()));
+        }
+        // For this machine alone.
+        let refused = output(&format!("ip netns exec a {PROGRAM} --metrics 0.0.0.0:9587 wgn"));
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("name a loopback address"), "{said}");
+        assert!(!output("ip -n a link show wgn").status.success());
+
+        // CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are bits 12 and 10. No key is in the arguments.
+        let daemons = sh(&format!("pgrep -f '^{PROGRAM} --foreground.* wg[abm]$'"));
+        assert!(daemons.lines().count() >= 3);
+        for pid in daemons.lines() {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            for line in [
+                "CapEff:\t0000000000001400",
+                "CapPrm:\t0000000000001400",
+                "CapInh:\t0000000000000000",
+                "NoNewPrivs:\t1",
+            ] {
+                assert!(status.contains(line), "{line}: not in {status}");
+            }
+        }
+        // What it was told to be able to do, it can still do.
+        sh("ip netns exec a wg set wga listen-port 53 fwmark 7");
+        ping();
+    });
+}
