@@ -88,7 +88,8 @@ fn found(copy: &Path) -> Result<Option<Find>> {
         // The last panic is that of the shortest script.
         let lines: Vec<_> = output.lines().collect();
         let place = lines.iter().rposition(|line| line.contains(" panicked at "));
-        let says = place.and_then(|at| lines.get(at + 1)).unwrap_or(&"").to_string();
+        let says = place.and_then(|at| lines.get(at + 1)).unwrap_or(&"");
+        let says = says.trim_start_matches("assertion `left == right` failed: ").to_owned();
         let scripts = seed.map(|seed| seed + 1);
         return Ok(Some(Find { tool, scripts, seconds: start.elapsed().as_secs_f64(), says }));
     }
