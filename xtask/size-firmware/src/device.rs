@@ -8,9 +8,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use wg_core::{
-    AllowedIp, ClockUnavailable, Device, Ecn, Endpoint, Increasing, Instant, OpenJob, PeerId,
-    PresharedKey, PrivateKey, PublicKey, Refusal, Refusals, SealJob, SendError, Source, Storage,
-    Tai64n, Tai64nClock,
+    AllowedIp, Arena, ClockUnavailable, Device, Ecn, Endpoint, Increasing, Instant, OpenJob,
+    PeerId, PresharedKey, PrivateKey, PublicKey, Refusal, Refusals, SealJob, SendError, Source,
+    Storage, Tai64n, Tai64nClock,
 };
 
 use crate::board::{
@@ -163,9 +163,25 @@ fn call_phases<const TEXT: bool>(device: &mut Device<'static>) {
     }
 }
 
+/// Adds up what a device asks for, and has none of it.
+struct Adding(usize);
+
+impl<'a> Arena<'a> for Adding {
+    fn rows<T: 'a>(&mut self, count: usize, _vacant: fn() -> T) -> Option<&'a mut [T]> {
+        self.0 = self.0.checked_add(count.checked_mul(size_of::<T>())?)?;
+        Some(&mut [])
+    }
+}
+
 #[inline(never)]
 fn call_status(device: &Device<'static>, peer: PeerId) {
     black_box(call1(Device::public_key, device));
+    black_box(call1(Device::private_key, device));
+    black_box(call2(Device::preshared_key, device, peer));
+    black_box(call1(PeerId::from_bits, call1(PeerId::to_bits, peer)));
+    let mut arena = Adding(0);
+    black_box(call3(Device::in_arena, &mut arena, word() as usize, word() as usize).is_some());
+    black_box(arena.0);
     black_box(call3(Device::peer, device, instant(), peer));
     black_box(call2(Device::endpoint, device, peer));
     black_box((call1(Device::free_peers, device), call1(Device::free_routes, device)));

@@ -59,6 +59,7 @@ pub fn call_debug_sealed(sealed: &Sealed<'_>) {
 /// Calls what prints values and errors.
 #[inline(never)]
 pub fn call_messages(refusal: Refusal, send: SendError, stamp: Tai64n, instant: Instant) {
+    black_box(call1(Refusal::sentence, refusal));
     show(&refusal, <Refusal as Display>::fmt);
     show(&send, <SendError as Display>::fmt);
     show(&stamp, <Tai64n as Display>::fmt);
