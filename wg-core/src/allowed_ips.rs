@@ -5,13 +5,8 @@
 //! are, in whatever order they come and go, and a lookup is bounded by the prefix length. The
 //! routes of one peer are linked in a ring through their nodes, in order of insertion.
 
-mod prefix;
-
-use core::net::IpAddr;
-
-use crate::ip::AllowedIp;
-use crate::storage::{Row, Table};
-use prefix::Prefix;
+use crate::ip::{AllowedIp, Prefix};
+use crate::table::{Row, Table};
 
 /// Prefixes and their owners. A prefix has one owner in the whole device.
 pub(crate) struct AllowedIps<'a> {
@@ -77,9 +72,8 @@ impl<'a> AllowedIps<'a> {
         Self { nodes, routes, root_v4: None, root_v6: None, vacant: None, fresh: 0 }
     }
 
-    /// The owner of the longest prefix that `addr` is in. At most one node for each bit.
-    pub(crate) fn lookup(&self, addr: IpAddr) -> Option<u32> {
-        let addr = &Prefix::of(addr);
+    /// The owner of the longest prefix that an address is in. At most one node for each bit.
+    pub(crate) fn owner_of(&self, addr: &Prefix) -> Option<u32> {
         let mut best = None;
         let mut at = self.occupant(addr, Place::Root);
         while let Some(node) = self.node(at)
@@ -103,42 +97,35 @@ impl<'a> AllowedIps<'a> {
 
         let Trail { place, .. } = self.descend(prefix);
         let below = self.occupant(prefix, place);
-        let leaf = Node { prefix: *prefix, ..Node::EMPTY };
-        let at = match self.node(below).map(|node| &node.prefix) {
-            None => {
-                let at = self.take(leaf).ok_or(Full)?;
-                self.point(prefix, place, Some(at));
-                at
-            }
-            Some(found) if found == prefix => {
-                let at = below.ok_or(Full)?;
-                let before = self.node(below).and_then(|node| node.peer);
-                if before == Some(owner) {
-                    return Ok(None);
-                }
+        let found = self.node(below).map(|node| node.prefix);
+        if let (Some(at), true) = (below, found == Some(*prefix)) {
+            let before = self.node(below).and_then(|node| node.peer);
+            if before != Some(owner) {
                 self.unlink(at);
                 self.link(at, owner);
                 return Ok(before.map(Row::number));
             }
-            Some(found) if prefix.contains(found) => {
-                let leaf = leaf.above(found, below);
-                let at = self.take(leaf).ok_or(Full)?;
+            return Ok(None);
+        }
+        let at = self.take(prefix).ok_or(Full)?;
+        match found {
+            None => self.point(prefix, place, Some(at)),
+            Some(found) if prefix.contains(&found) => {
+                self.point(&found, Place::Child(at, found.branch_after(prefix)), below);
                 self.point(prefix, place, Some(at));
-                at
             }
             Some(found) => {
-                let fork = Node { prefix: prefix.shared_with(found), ..Node::EMPTY };
-                let fork = fork.above(found, below);
-                let at = self.take(leaf).ok_or(Full)?;
-                let fork = fork.above(prefix, Some(at));
-                let Some(fork) = self.take(fork) else {
+                let shared = prefix.shared_with(&found);
+                let Some(fork) = self.take(&shared) else {
                     self.release(at);
                     return Err(Full);
                 };
+                for (inner, child) in [(&found, below), (prefix, Some(at))] {
+                    self.point(inner, Place::Child(fork, inner.branch_after(&shared)), child);
+                }
                 self.point(prefix, place, Some(fork));
-                at
             }
-        };
+        }
         self.link(at, owner);
         Ok(None)
     }
@@ -244,8 +231,8 @@ impl<'a> AllowedIps<'a> {
         }
     }
 
-    /// Puts a node into a vacant place of the pool.
-    fn take(&mut self, node: Node) -> Option<Row> {
+    /// Makes a vacant place of the pool a node without children or owner.
+    fn take(&mut self, prefix: &Prefix) -> Option<Row> {
         let at = match self.vacant {
             Some(at) => {
                 self.vacant = self.node(Some(at))?.children[0];
@@ -260,7 +247,9 @@ impl<'a> AllowedIps<'a> {
                 at
             }
         };
-        *self.nodes.get_mut(at.number())? = node;
+        let node = self.nodes.get_mut(at.number())?;
+        node.prefix = *prefix;
+        node.children = [None; 2];
         Some(at)
     }
 
@@ -313,14 +302,6 @@ impl Node {
     /// Where an address or prefix that this node contains goes on.
     fn child(&self, inner: &Prefix) -> Option<Row> {
         *self.children.get(inner.branch_after(&self.prefix))?
-    }
-
-    /// The node with a child, whose prefix is `inner`.
-    fn above(mut self, inner: &Prefix, child: Option<Row>) -> Self {
-        if let Some(place) = self.children.get_mut(inner.branch_after(&self.prefix)) {
-            *place = child;
-        }
-        self
     }
 }
 

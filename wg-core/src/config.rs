@@ -68,6 +68,7 @@ mod error;
 mod hidden;
 mod lines;
 mod print;
+mod section;
 mod value;
 
 use core::fmt;
@@ -76,7 +77,7 @@ use core::net::IpAddr;
 pub use address::{HostPort, InterfaceAddress};
 pub use error::{ParseError, ParseErrorKind};
 pub use hidden::text_of;
-pub use lines::Section;
+pub use section::Section;
 
 use crate::ip::AllowedIp;
 use crate::keys::{PresharedKey, PrivateKey, PublicKey};
@@ -248,7 +249,7 @@ impl<'t> Peer<'t> {
 
     /// Where the peer is reached, unless it is to come to us.
     pub fn endpoint(&self) -> Option<HostPort<'t>> {
-        self.value(Keyword::Endpoint, value::endpoint)
+        self.value(Keyword::Endpoint, address::endpoint)
     }
 
     /// Seconds after which an idle path is kept open with a packet; 0 for never.

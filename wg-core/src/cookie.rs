@@ -4,7 +4,6 @@
 use core::net::{IpAddr, SocketAddr};
 
 use rand_core::CryptoRng;
-use zerocopy::IntoBytes;
 
 use crate::constants::{COOKIE_MAX_AGE, COOKIE_SECRET_MAX_AGE};
 use crate::crypto;
@@ -66,7 +65,7 @@ impl Checker {
         &mut self,
         now: Instant,
         rng: &mut dyn CryptoRng,
-        source: SocketAddr,
+        source: &SocketAddr,
         body: &[u8],
         macs: &Macs,
     ) -> bool {
@@ -74,41 +73,43 @@ impl Checker {
         crypto::equal(&crypto::mac(cookie.as_bytes(), &[body, &macs.mac1]), &macs.mac2)
     }
 
-    /// Section 5.4.7: the answer under load to a message with a valid mac1.
+    /// Section 5.4.7: the answer under load to a message from `sender` with a valid mac1.
     pub(crate) fn reply(
         &mut self,
         now: Instant,
         rng: &mut dyn CryptoRng,
         keys: &MacKeys,
-        source: SocketAddr,
+        source: &SocketAddr,
         sender: u32,
-        macs: &Macs,
-    ) -> CookieReply {
-        let mut nonce = [0; 24];
-        rng.fill_bytes(&mut nonce);
-        let mut encrypted_cookie =
-            Sealed { text: *self.cookie(now, rng, source).as_bytes(), ..Sealed::EMPTY };
-        encrypted_cookie.tag =
-            crypto::xseal(&keys.cookie, &nonce, &macs.mac1, &mut encrypted_cookie.text);
-        CookieReply {
-            kind: kind::COOKIE_REPLY.into(),
-            receiver: sender.into(),
-            nonce,
-            encrypted_cookie,
-        }
+        mac1: &[u8; 16],
+        reply: &mut CookieReply,
+    ) {
+        reply.kind = kind::COOKIE_REPLY.into();
+        reply.receiver = sender.into();
+        rng.fill_bytes(&mut reply.nonce);
+        let Sealed { text, tag } = &mut reply.encrypted_cookie;
+        *text = *self.cookie(now, rng, source).as_bytes();
+        *tag = crypto::xseal(&keys.cookie, &reply.nonce, mac1, text);
     }
 
     /// MAC(secret, address ‖ port), under a secret that is replaced when used at 120 s.
-    fn cookie(&mut self, now: Instant, rng: &mut dyn CryptoRng, source: SocketAddr) -> Secret<16> {
+    fn cookie(&mut self, now: Instant, rng: &mut dyn CryptoRng, source: &SocketAddr) -> Secret<16> {
         if self.secret_born.is_none_or(|born| now.has_reached(born, COOKIE_SECRET_MAX_AGE)) {
             rng.fill_bytes(self.secret.as_mut());
             self.secret_born = Some(now);
         }
-        let port = source.port().to_be_bytes();
-        Secret::new(match source.ip() {
-            IpAddr::V4(ip) => crypto::mac(self.secret.as_bytes(), &[&ip.octets(), &port]),
-            IpAddr::V6(ip) => crypto::mac(self.secret.as_bytes(), &[&ip.octets(), &port]),
-        })
+        let (v4, v6);
+        let ip: &[u8] = match source.ip() {
+            IpAddr::V4(ip) => {
+                v4 = ip.octets();
+                &v4
+            }
+            IpAddr::V6(ip) => {
+                v6 = ip.octets();
+                &v6
+            }
+        };
+        Secret::new(crypto::mac(self.secret.as_bytes(), &[ip, &source.port().to_be_bytes()]))
     }
 }
 
@@ -125,38 +126,37 @@ impl Jar {
     pub(crate) const EMPTY: Self =
         Self { cookie: Secret::ZERO, received: None, last_mac1: [0; 16], expecting: false };
 
-    /// The MACs of a message to the peer with the key `remote`. mac2 is zero without a fresh
-    /// cookie.
-    pub(crate) fn macs(&mut self, now: Instant, remote: &PublicKey, body: &impl Body) -> Macs {
-        let body = body.as_bytes();
-        let mac1 = crypto::mac(&mac1_key(remote), &[body]);
-        self.last_mac1 = mac1;
+    /// Writes the MACs of a message to the peer with the key `remote`. mac2 is zero without a
+    /// fresh cookie.
+    pub(crate) fn sign(&mut self, now: Instant, remote: &PublicKey, body: &[u8], macs: &mut Macs) {
+        macs.mac1 = crypto::mac(&mac1_key(remote), &[body]);
+        self.last_mac1 = macs.mac1;
         self.expecting = true;
 
         if self.received.is_some_and(|at| now.has_reached(at, COOKIE_MAX_AGE)) {
             self.forget();
         }
-        let mac2 = match self.received {
-            Some(_) => crypto::mac(self.cookie.as_bytes(), &[body, &mac1]),
+        macs.mac2 = match self.received {
+            Some(_) => crypto::mac(self.cookie.as_bytes(), &[body, &macs.mac1]),
             None => [0; 16],
         };
-        Macs { mac1, mac2 }
     }
 
-    /// Keeps the cookie of a reply that authenticates, for the next retry. One reply a message.
+    /// Keeps the cookie of a reply that authenticates, for the next retry. One reply a message,
+    /// which is decrypted in place.
     pub(crate) fn consume(
         &mut self,
         now: Instant,
         remote: &PublicKey,
-        reply: &CookieReply,
+        reply: &mut CookieReply,
     ) -> Result<(), Refusal> {
         if !self.expecting {
             return Err(Refusal::UnexpectedCookie);
         }
-        let Sealed { text: mut cookie, tag } = reply.encrypted_cookie;
-        crypto::xopen(&cookie_key(remote), &reply.nonce, &self.last_mac1, &mut cookie, &tag)
+        let Sealed { text, tag } = &mut reply.encrypted_cookie;
+        crypto::xopen(&cookie_key(remote), &reply.nonce, &self.last_mac1, text, tag)
             .map_err(|_| Refusal::CookieUndecryptable)?;
-        *self.cookie.as_mut() = cookie;
+        *self.cookie.as_mut() = *text;
         self.received = Some(now);
         self.expecting = false;
         Ok(())
@@ -173,8 +173,3 @@ impl Jar {
         self.received = None;
     }
 }
-
-/// What mac1 covers.
-pub(crate) trait Body: IntoBytes + zerocopy::Immutable {}
-impl Body for crate::message::InitiationBody {}
-impl Body for crate::message::ResponseBody {}

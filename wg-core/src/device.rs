@@ -1,8 +1,10 @@
 //! The device: all peers, one private key, and the tables that lead from a datagram or an
 //! inner packet to the peer it belongs to.
 
+mod arena;
 mod configure;
 mod handshake;
+mod jobs;
 mod open;
 mod receivers;
 mod seal;
@@ -13,24 +15,29 @@ mod timeout;
 
 use rand_core::CryptoRng;
 
+pub use arena::Arena;
 pub use configure::{AddPeerError, RoutesFull};
-pub use open::{Forged, OpenJob, Opened, Received};
-pub use seal::{SealJob, Sealed, SendError};
+pub use jobs::{Forged, OpenJob, Opened, SealJob, Sealed};
+pub use open::Received;
+pub use seal::SendError;
 pub use status::{Connection, PeerStatus};
 
 use crate::allowed_ips::AllowedIps;
-use crate::endpoint::{Endpoint, Transmit};
+use crate::endpoint::Transmit;
 use crate::event::{Event, News};
+use crate::identity::Identity;
 use crate::index::IndexTable;
 use crate::jitter::Jitter;
 use crate::load::Load;
 use crate::message::INITIATION_LEN;
-use crate::peer::{Peer, PeerId, Wants};
+use crate::peer::{Peer, Wants};
+use crate::peer_id::PeerId;
 use crate::queue::{List, Queue};
 use crate::ratelimiter::RateLimiter;
 use crate::refusal::{Refusal, Refusals};
 use crate::schedule::Schedule;
-use crate::storage::{Identity, Memory, Own, Storage, Table};
+use crate::storage::{Memory, Own, Storage};
+use crate::table::Table;
 use crate::tai64n::{Tai64n, Tai64nClock};
 use crate::time::Instant;
 use crate::timers::Reason;
@@ -81,14 +88,13 @@ pub struct Device<'a> {
     events: Queue,
     mtu: u16,
     up: bool,
-    /// The last one sent, to any peer.
-    last_timestamp: Option<Tai64n>,
+    /// The last one sent, to any peer; zero before the first.
+    last_timestamp: Tai64n,
     refusals: Refusals,
 }
 
 /// A datagram of the protocol's own, at the start of the caller's buffer.
 struct Built {
-    to: Endpoint,
     traffic_class: u8,
     len: usize,
 }
@@ -124,7 +130,7 @@ impl<'a> Device<'a> {
             events: Queue::new(List::Event),
             mtu: configure::DEFAULT_MTU,
             up: true,
-            last_timestamp: None,
+            last_timestamp: Tai64n::ZERO,
             refusals: Refusals::NONE,
         }
     }
@@ -154,7 +160,23 @@ impl<'a> Device<'a> {
         mut rng: &mut R,
         buf: &'b mut [u8; INITIATION_LEN],
     ) -> Option<Transmit<'b>> {
-        let rng: &mut dyn CryptoRng = &mut rng;
+        let (slot, Built { traffic_class, len }) = self.build_next(now, clock, &mut rng, buf)?;
+        Some(Transmit {
+            peer: Some(self.id(slot)),
+            to: self.peers.get(slot)?.whereabouts.get()?,
+            traffic_class,
+            datagram: buf.get_mut(..len)?,
+        })
+    }
+
+    /// Writes the next datagram of the protocol's own into `buf`.
+    fn build_next(
+        &mut self,
+        now: Instant,
+        clock: &mut dyn Tai64nClock,
+        rng: &mut dyn CryptoRng,
+        buf: &mut [u8; INITIATION_LEN],
+    ) -> Option<(u32, Built)> {
         while let Some(slot) = self.transmits.peek() {
             let wants = self.peers.get_mut(slot).map_or(Wants::NOTHING, |peer| peer.wants.take());
             let built = match wants {
@@ -170,10 +192,8 @@ impl<'a> Device<'a> {
                     continue;
                 }
             };
-            if let Some(Built { to, traffic_class, len }) = built {
-                let peer = Some(self.id(slot));
-                let datagram = buf.get_mut(..len)?;
-                return Some(Transmit { peer, to, traffic_class, datagram });
+            if let Some(built) = built {
+                return Some((slot, built));
             }
         }
         None
@@ -224,7 +244,7 @@ impl<'a> Device<'a> {
 
     /// Tells the schedule of a deadline that may now be earlier.
     fn reschedule(&mut self, slot: u32) {
-        if let Some((at, _)) = self.peers.get(slot).and_then(|peer| peer.timers.next()) {
+        if let Some(at) = self.peers.get_mut(slot).and_then(|peer| peer.timers.take_sooner()) {
             self.schedule.lower(slot, at);
         }
     }

@@ -1,6 +1,6 @@
 //! What happened that an application may want to know.
 
-use crate::peer::PeerId;
+use crate::peer_id::PeerId;
 
 /// News of one peer. Events of one kind that nobody fetched are one event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,14 +1,15 @@
 //! The handshake, Noise IKpsk2 (whitepaper sections 5.4.2 and 5.4.3): four functions whose
 //! bodies are the paper's token list.
 //!
-//! Each computes in locals that wipe themselves and returns what is to be kept, so a refused
-//! message leaves no trace. They are not inlined: their locals leave the stack with them.
+//! Messages are written and decrypted in the caller's buffer. What is kept of one that is not
+//! refused is written into a place of the caller's, which is nowhere that a refusal would be
+//! noticed. They are not inlined: their locals leave the stack with them.
 
-use rand_core::CryptoRng;
+use zerocopy::IntoBytes;
 
 use crate::crypto;
 use crate::keys::{PresharedKey, PublicKey};
-use crate::message::{InitiationBody, ResponseBody, Sealed, kind};
+use crate::message::{InitiationBody, ResponseBody, kind};
 use crate::noise::{Symmetric, ZeroSharedSecret, dh};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -28,24 +29,9 @@ pub(crate) struct Remote {
     pub(crate) static_static: Secret<32>,
 }
 
-/// A fresh key pair for one handshake.
-pub(crate) struct Ephemeral {
-    private: Secret<32>,
-    public: [u8; 32],
-}
-
-impl Ephemeral {
-    pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut ephemeral = Self { private: Secret::ZERO, public: [0; 32] };
-        rng.fill_bytes(ephemeral.private.as_mut());
-        ephemeral.public = crypto::public_key(ephemeral.private.as_bytes());
-        ephemeral
-    }
-}
-
 /// What the initiator keeps until the response comes.
 pub(crate) struct Initiator {
-    pub(crate) symmetric: Symmetric,
+    symmetric: Symmetric,
     pub(crate) ephemeral: Secret<32>,
 }
 
@@ -62,15 +48,18 @@ impl Initiator {
 pub(crate) struct Responder {
     symmetric: Symmetric,
     remote_ephemeral: [u8; 32],
-    remote_index: u32,
+    /// The initiator's index: the receiver of everything that we send in this session.
+    pub(crate) remote_index: u32,
     pub(crate) timestamp: Tai64n,
 }
 
 impl Responder {
-    /// The initiator's index: the receiver of everything that we send in this session.
-    pub(crate) const fn remote_index(&self) -> u32 {
-        self.remote_index
-    }
+    pub(crate) const BLANK: Self = Self {
+        symmetric: Symmetric::BLANK,
+        remote_ephemeral: [0; 32],
+        remote_index: 0,
+        timestamp: Tai64n::ZERO,
+    };
 }
 
 /// The two keys of a session.
@@ -83,106 +72,103 @@ impl TransportKeys {
     pub(crate) const BLANK: Self = Self { send: Secret::ZERO, receive: Secret::ZERO };
 }
 
-/// Section 5.4.2. Two X25519 operations, the making of `ephemeral` not counted.
+/// Section 5.4.2, written into `body`. Two X25519 operations, and one for the public key of the
+/// ephemeral one in `keep`, which is fresh.
 #[inline(never)]
 pub(crate) fn create_initiation(
     ours: &StaticKeys,
     remote: &Remote,
-    ephemeral: &Ephemeral,
     index: u32,
     timestamp: Tai64n,
     keep: &mut Initiator,
-) -> Result<InitiationBody, ZeroSharedSecret> {
-    let mut symmetric = Symmetric::start(&remote.public);
+    body: &mut InitiationBody,
+) -> Result<(), ZeroSharedSecret> {
+    let Initiator { symmetric, ephemeral } = keep;
+    body.kind = kind::INITIATION.into();
+    body.sender = index.into();
+    symmetric.start(&remote.public);
 
     // e
-    symmetric.mix_ephemeral(&ephemeral.public);
+    body.ephemeral = crypto::public_key(ephemeral.as_bytes());
+    symmetric.mix_ephemeral(&body.ephemeral);
     // es
-    let shared = dh(&ephemeral.private, remote.public.as_bytes())?;
-    let key = symmetric.mix_key(&shared);
+    let key = symmetric.mix_key(&*dh(ephemeral, remote.public.as_bytes())?);
     // s
-    let encrypted_static = symmetric.encrypt(&key, ours.public.as_bytes());
+    body.encrypted_static.text = *ours.public.as_bytes();
+    symmetric.encrypt(&key, body.encrypted_static.as_mut_bytes());
     // ss
     let key = symmetric.mix_key(precomputed(&remote.static_static)?);
     // {t}
-    let encrypted_timestamp = symmetric.encrypt(&key, timestamp.as_bytes());
-
-    keep.symmetric.clone_from(&symmetric);
-    *keep.ephemeral.as_mut() = *ephemeral.private.as_bytes();
-    Ok(InitiationBody {
-        kind: kind::INITIATION.into(),
-        sender: index.into(),
-        ephemeral: ephemeral.public,
-        encrypted_static,
-        encrypted_timestamp,
-    })
+    body.encrypted_timestamp.text = *timestamp.as_bytes();
+    symmetric.encrypt(&key, body.encrypted_timestamp.as_mut_bytes());
+    Ok(())
 }
 
-/// Section 5.4.2, received. One X25519 operation. `find` looks up the peer that the
-/// initiation names; it is called at most once.
+/// Section 5.4.2, received, and decrypted in place. One X25519 operation. `find` looks up the
+/// peer that the initiation names; it is called at most once.
 #[inline(never)]
 pub(crate) fn consume_initiation<'p>(
     ours: &StaticKeys,
-    initiation: &InitiationBody,
+    initiation: &mut InitiationBody,
+    responder: &mut Responder,
     find: impl FnOnce(&PublicKey) -> Option<&'p Remote>,
-) -> Result<Responder, Refusal> {
-    let mut symmetric = Symmetric::start(&ours.public);
+) -> Result<(), Refusal> {
+    let symmetric = &mut responder.symmetric;
+    symmetric.start(&ours.public);
 
     // e
     symmetric.mix_ephemeral(&initiation.ephemeral);
     // es
-    let shared = dh(&ours.private, &initiation.ephemeral)?;
-    let key = symmetric.mix_key(&shared);
+    let key = symmetric.mix_key(&*dh(&ours.private, &initiation.ephemeral)?);
     // s
-    let public = symmetric
-        .decrypt(&key, &initiation.encrypted_static)
+    symmetric
+        .decrypt(&key, initiation.encrypted_static.as_mut_bytes())
         .map_err(|_| Refusal::StaticUndecryptable)?;
-    let remote = find(&PublicKey::from_bytes(public)).ok_or(Refusal::UnknownPeer)?;
+    let public = PublicKey::from_bytes(initiation.encrypted_static.text);
+    let remote = find(&public).ok_or(Refusal::UnknownPeer)?;
     // ss
     let key = symmetric.mix_key(precomputed(&remote.static_static)?);
     // {t}
-    let timestamp = symmetric
-        .decrypt(&key, &initiation.encrypted_timestamp)
+    symmetric
+        .decrypt(&key, initiation.encrypted_timestamp.as_mut_bytes())
         .map_err(|_| Refusal::TimestampUndecryptable)?;
 
-    Ok(Responder {
-        symmetric,
-        remote_ephemeral: initiation.ephemeral,
-        remote_index: initiation.sender.get(),
-        timestamp: Tai64n::from_bytes(timestamp),
-    })
+    responder.remote_ephemeral = initiation.ephemeral;
+    responder.remote_index = initiation.sender.get();
+    responder.timestamp = Tai64n::from_bytes(initiation.encrypted_timestamp.text);
+    Ok(())
 }
 
-/// Section 5.4.3. Two X25519 operations, the making of `ephemeral` not counted.
+/// Section 5.4.3, written into `body`. Two X25519 operations, and one for the public key of
+/// `ephemeral`, which is fresh.
 #[inline(never)]
 pub(crate) fn create_response(
     remote: &Remote,
-    responder: Responder,
-    ephemeral: &Ephemeral,
+    responder: &mut Responder,
+    ephemeral: &Secret<32>,
     index: u32,
     keys: &mut TransportKeys,
-) -> Result<ResponseBody, ZeroSharedSecret> {
-    let mut symmetric = responder.symmetric;
+    body: &mut ResponseBody,
+) -> Result<(), ZeroSharedSecret> {
+    let symmetric = &mut responder.symmetric;
+    body.kind = kind::RESPONSE.into();
+    body.sender = index.into();
+    body.receiver = responder.remote_index.into();
 
     // e
-    symmetric.mix_ephemeral(&ephemeral.public);
+    body.ephemeral = crypto::public_key(ephemeral.as_bytes());
+    symmetric.mix_ephemeral(&body.ephemeral);
     // ee
-    symmetric.mix_dh(&ephemeral.private, &responder.remote_ephemeral)?;
+    symmetric.mix_dh(ephemeral, &responder.remote_ephemeral)?;
     // se
-    symmetric.mix_dh(&ephemeral.private, remote.public.as_bytes())?;
+    symmetric.mix_dh(ephemeral, remote.public.as_bytes())?;
     // psk
     let key = symmetric.mix_psk(&remote.preshared);
     // {}
-    let encrypted_nothing: Sealed<0> = symmetric.encrypt(&key, &[]);
+    symmetric.encrypt(&key, body.encrypted_nothing.as_mut_bytes());
 
     symmetric.split(&mut keys.receive, &mut keys.send);
-    Ok(ResponseBody {
-        kind: kind::RESPONSE.into(),
-        sender: index.into(),
-        receiver: responder.remote_index.into(),
-        ephemeral: ephemeral.public,
-        encrypted_nothing,
-    })
+    Ok(())
 }
 
 /// Section 5.4.3, received. Two X25519 operations.
@@ -191,7 +177,7 @@ pub(crate) fn consume_response(
     ours: &StaticKeys,
     remote: &Remote,
     kept: &Initiator,
-    response: &ResponseBody,
+    response: &mut ResponseBody,
     keys: &mut TransportKeys,
 ) -> Result<(), Refusal> {
     let mut symmetric = kept.symmetric.clone();
@@ -206,7 +192,7 @@ pub(crate) fn consume_response(
     let key = symmetric.mix_psk(&remote.preshared);
     // {}
     symmetric
-        .decrypt(&key, &response.encrypted_nothing)
+        .decrypt(&key, response.encrypted_nothing.as_mut_bytes())
         .map_err(|_| Refusal::ResponseUndecryptable)?;
 
     symmetric.split(&mut keys.send, &mut keys.receive);

@@ -1,7 +1,7 @@
 //! A hash table whose keys bring their own hash: receiver indices are random numbers, and
 //! public keys are hashed under a key of the device.
 
-use crate::storage::{Row, Table};
+use crate::table::{Row, Table};
 
 /// A place for one entry.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,19 +4,18 @@
 //! marks that cross the tunnel (RFC 6040).
 
 mod allowed_ip;
-
-use core::net::IpAddr;
+mod prefix;
 
 pub use allowed_ip::{AllowedIp, ParseAllowedIpError};
+pub(crate) use prefix::Prefix;
 
-/// What the header of an inner packet says.
+/// What the header of an inner packet says, but for its addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-    /// Of header and payload together, at most what there is; what follows it is padding.
-    pub(crate) length: usize,
+    v6: bool,
     pub(crate) ecn: Ecn,
+    /// Of header and payload together, at most what there is; what follows it is padding.
+    pub(crate) length: u32,
 }
 
 /// Not an IP packet, or shorter than its header says.
@@ -28,46 +27,51 @@ pub(crate) struct Malformed;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Congested;
 
+const V4_HEADER: u32 = 20;
+const V6_HEADER: u32 = 40;
+
 /// Reads the header of an inner packet, which padding may follow.
+#[cfg_attr(target_os = "none", inline(never))] // for flash
 pub(crate) fn parse(packet: &[u8]) -> Result<Header, Malformed> {
-    let (header, least) = match packet.first().map(|byte| byte >> 4) {
-        Some(4) => (parse_v4(packet)?, V4_HEADER),
-        Some(6) => (parse_v6(packet)?, V6_HEADER),
+    let [first, class, a, b, c, d, ..] = *packet else { return Err(Malformed) };
+    let (header, least) = match first >> 4 {
+        4 => {
+            let length = u16::from_be_bytes([a, b]).into();
+            (Header { v6: false, ecn: Ecn::from_traffic_class(class), length }, V4_HEADER)
+        }
+        6 => {
+            // Wider than 16 bits, which 40 + 65,535 does not fit.
+            let length = V6_HEADER.saturating_add(u16::from_be_bytes([c, d]).into());
+            (Header { v6: true, ecn: Ecn::from_traffic_class(class >> 4), length }, V6_HEADER)
+        }
         _ => return Err(Malformed),
     };
-    if header.length < least || header.length > packet.len() {
+    if header.length < least || header.length as usize > packet.len() {
         return Err(Malformed);
     }
     Ok(header)
 }
 
-const V4_HEADER: usize = 20;
-const V6_HEADER: usize = 40;
+impl Header {
+    /// The address that a packet with this header comes from.
+    pub(crate) fn source(self, packet: &[u8]) -> Prefix {
+        self.address(packet, if self.v6 { 8 } else { 12 })
+    }
 
-fn parse_v4(packet: &[u8]) -> Result<Header, Malformed> {
-    let header: &[u8; V4_HEADER] = packet.first_chunk().ok_or(Malformed)?;
-    let [_, tos, a, b, _, _, _, _, _, _, _, _, addresses @ ..] = *header;
-    let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
-    Ok(Header {
-        source: [s0, s1, s2, s3].into(),
-        destination: [d0, d1, d2, d3].into(),
-        length: u16::from_be_bytes([a, b]).into(),
-        ecn: Ecn::from_traffic_class(tos),
-    })
-}
+    /// The address that a packet with this header goes to.
+    pub(crate) fn destination(self, packet: &[u8]) -> Prefix {
+        self.address(packet, if self.v6 { 24 } else { 16 })
+    }
 
-fn parse_v6(packet: &[u8]) -> Result<Header, Malformed> {
-    let (fixed, rest) = packet.split_first_chunk::<8>().ok_or(Malformed)?;
-    let (source, rest) = rest.split_first_chunk::<16>().ok_or(Malformed)?;
-    let (destination, _) = rest.split_first_chunk::<16>().ok_or(Malformed)?;
-    let [_, class, _, _, a, b, _, _] = *fixed;
-    Ok(Header {
-        source: (*source).into(),
-        destination: (*destination).into(),
-        // Wider than 16 bits, which 40 + 65,535 does not fit.
-        length: V6_HEADER.saturating_add(u16::from_be_bytes([a, b]).into()),
-        ecn: Ecn::from_traffic_class(class >> 4),
-    })
+    fn address(self, packet: &[u8], at: usize) -> Prefix {
+        // What was parsed is long enough.
+        let rest = packet.get(at..).unwrap_or_default();
+        if self.v6 {
+            rest.first_chunk().map_or(Prefix::ZERO, Prefix::v6)
+        } else {
+            rest.first_chunk().map_or(Prefix::ZERO, |octets| Prefix::v4(*octets))
+        }
+    }
 }
 
 /// The congestion mark of an IP header (RFC 3168): the low two bits of its traffic class.

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crate::constants::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME};
 use crate::handshake::TransportKeys;
+use crate::message::{DataHeader, kind};
 use crate::replay::{Stale, Window};
 use crate::secret::Secret;
 use crate::time::Instant;
@@ -17,6 +18,7 @@ pub(crate) struct Keypair {
     pub(crate) send: Secret<32>,
     pub(crate) receive: Secret<32>,
     counter: u64,
+    window: Window,
     birth: Option<Instant>,
     /// Our index: the receiver of what comes in.
     pub(crate) local: u32,
@@ -30,6 +32,7 @@ impl Keypair {
         send: Secret::ZERO,
         receive: Secret::ZERO,
         counter: 0,
+        window: Window::new(),
         birth: None,
         local: 0,
         remote: 0,
@@ -68,6 +71,15 @@ impl Keypair {
         counter
     }
 
+    /// The header of the next data message in this session.
+    pub(crate) fn next_header(&mut self) -> DataHeader {
+        DataHeader {
+            kind: kind::DATA.into(),
+            receiver: self.remote.into(),
+            counter: self.take_counter().into(),
+        }
+    }
+
     fn wipe(&mut self) {
         self.send.wipe();
         self.receive.wipe();
@@ -85,11 +97,6 @@ impl Keypair {
 pub(crate) enum Slot {
     A = 1,
     B,
-    C,
-}
-
-impl Slot {
-    pub(crate) const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
 }
 
 /// What a derivation puts into a slot beside the keys.
@@ -102,54 +109,40 @@ pub(crate) struct Session {
 /// The local indices of keypairs that left: the caller takes them out of its index.
 pub(crate) type Left = [Option<u32>; 3];
 
-/// The three keypairs of a peer.
+/// The three keypairs of a peer, of which two exist at most.
 ///
-/// There are two windows for three keypairs: `next` has received nothing yet, or it would be
-/// `current`.
+/// `next` and `previous` never exist together: move R drops both before it makes a `next`, and
+/// the other moves leave none.
 pub(crate) struct Keypairs {
-    slots: [Keypair; 3],
-    windows: [Window; 2],
-    /// Which window is the current keypair's; the other one is the previous keypair's.
-    second_is_current: bool,
+    slots: [Keypair; 2],
     previous: Option<Slot>,
     current: Option<Slot>,
     next: Option<Slot>,
 }
 
 impl Keypairs {
-    pub(crate) const NONE: Self = Self {
-        slots: [const { Keypair::EMPTY }; 3],
-        windows: [const { Window::new() }; 2],
-        second_is_current: false,
-        previous: None,
-        current: None,
-        next: None,
-    };
+    pub(crate) const NONE: Self =
+        Self { slots: [const { Keypair::EMPTY }; 2], previous: None, current: None, next: None };
 
     /// The only keypair that sends.
     pub(crate) fn current(&self) -> Option<&Keypair> {
-        self.current.map(|slot| self.slot(slot))
+        self.current.map(|slot| self.get(slot))
     }
 
     pub(crate) fn current_mut(&mut self) -> Option<(Slot, &mut Keypair)> {
         self.current.map(|slot| (slot, self.slot_mut(slot)))
     }
 
-    /// The keypair in `slot`, if it is one of the three that receive and has this index.
-    pub(crate) fn receiving(&self, slot: Slot, local: u32) -> Option<&Keypair> {
-        self.holds(slot, local).then(|| self.slot(slot))
-    }
-
     /// Whether `slot` holds the live keypair with this index.
     pub(crate) fn holds(&self, slot: Slot, local: u32) -> bool {
         let live = [self.previous, self.current, self.next].contains(&Some(slot));
-        live && self.slot(slot).local == local
+        live && self.get(slot).local == local
     }
 
     /// Whether the keypair that sends, or the one that did before, has this index of theirs.
     pub(crate) fn sends_to(&self, remote: u32) -> bool {
         let mut senders = [self.previous, self.current].into_iter().flatten();
-        senders.any(|slot| self.slot(slot).remote == remote)
+        senders.any(|slot| self.get(slot).remote == remote)
     }
 
     /// Move I: a response was consumed. The new keypair sends at once.
@@ -162,11 +155,10 @@ impl Keypairs {
             // Two handshakes crossed: theirs is known to both sides, so it stays to receive.
             let left = [self.drop_previous(), self.drop_current(), None];
             self.previous = self.next.take();
-            self.windows = [const { Window::new() }; 2];
             left
         } else {
             let left = [self.drop_previous(), None, None];
-            self.retire_current();
+            self.previous = self.current.take();
             left
         };
         let slot = self.fill(keys, session, true);
@@ -189,8 +181,7 @@ impl Keypairs {
 
     /// Whether a packet with this counter could be accepted in `slot`. Remembers nothing.
     pub(crate) fn check(&self, slot: Slot, counter: u64) -> Result<(), Stale> {
-        const NOTHING_YET: &Window = &Window::new();
-        self.window(slot).unwrap_or(NOTHING_YET).check(counter)
+        self.get(slot).window.check(counter)
     }
 
     /// Accepts the counter of a packet that authenticated in `slot`, once.
@@ -198,40 +189,14 @@ impl Keypairs {
     /// When that is `next`, this is move C: the initiator has the keys, we may send with them,
     /// and the answer is what left.
     pub(crate) fn accept(&mut self, slot: Slot, counter: u64) -> Result<Option<Left>, Stale> {
-        self.check(slot, counter)?;
-        let mut left = None;
-        if self.next == Some(slot) {
-            left = Some([self.drop_previous(), None, None]);
-            self.retire_current();
-            self.current = self.next.take();
+        self.slot_mut(slot).window.accept(counter)?;
+        if self.next != Some(slot) {
+            return Ok(None);
         }
-        let [first, second] = &mut self.windows;
-        let is_second = self.second_is_current == (self.current == Some(slot));
-        let window = if is_second { second } else { first };
-        window.accept(counter)?;
-        Ok(left)
-    }
-
-    /// The current keypair becomes the previous one with its window; the other window is blank
-    /// for whatever becomes current.
-    fn retire_current(&mut self) {
+        let left = [self.drop_previous(), None, None];
         self.previous = self.current.take();
-        self.second_is_current = !self.second_is_current;
-        let [first, second] = &mut self.windows;
-        *(if self.second_is_current { second } else { first }) = Window::new();
-    }
-
-    fn window(&self, slot: Slot) -> Option<&Window> {
-        let [first, second] = &self.windows;
-        let (current, previous) =
-            if self.second_is_current { (second, first) } else { (first, second) };
-        if self.current == Some(slot) {
-            Some(current)
-        } else if self.previous == Some(slot) {
-            Some(previous)
-        } else {
-            None
-        }
+        self.current = self.next.take();
+        Ok(Some(left))
     }
 
     pub(crate) fn wipe(&mut self) -> Left {
@@ -260,15 +225,15 @@ impl Keypairs {
     }
 
     fn fill(&mut self, keys: &TransportKeys, session: Session, initiator: bool) -> Slot {
-        // Each move leaves at most two keypairs, so one of the three slots is free.
+        // Each move leaves at most one keypair, so one of the two slots is free.
         let live = [self.previous, self.current, self.next];
-        let slot = Slot::ALL.into_iter().find(|slot| !live.contains(&Some(*slot)));
-        let slot = slot.unwrap_or(Slot::A);
+        let slot = if live.contains(&Some(Slot::A)) { Slot::B } else { Slot::A };
 
         let keypair = self.slot_mut(slot);
         *keypair.send.as_mut() = *keys.send.as_bytes();
         *keypair.receive.as_mut() = *keys.receive.as_bytes();
         keypair.counter = 0;
+        keypair.window = Window::new();
         keypair.birth = Some(session.birth);
         keypair.local = session.local;
         keypair.remote = session.remote;
@@ -276,21 +241,20 @@ impl Keypairs {
         slot
     }
 
-    fn slot(&self, slot: Slot) -> &Keypair {
-        let [a, b, c] = &self.slots;
+    /// What is in a slot, live or wiped.
+    pub(crate) fn get(&self, slot: Slot) -> &Keypair {
+        let [a, b] = &self.slots;
         match slot {
             Slot::A => a,
             Slot::B => b,
-            Slot::C => c,
         }
     }
 
     fn slot_mut(&mut self, slot: Slot) -> &mut Keypair {
-        let [a, b, c] = &mut self.slots;
+        let [a, b] = &mut self.slots;
         match slot {
             Slot::A => a,
             Slot::B => b,
-            Slot::C => c,
         }
     }
 }
@@ -302,7 +266,7 @@ mod tests {
     /// Previous, current and next by their local indices.
     fn roles(keypairs: &Keypairs) -> [Option<u32>; 3] {
         [keypairs.previous, keypairs.current, keypairs.next]
-            .map(|slot| slot.map(|slot| keypairs.slot(slot).local))
+            .map(|slot| slot.map(|slot| keypairs.get(slot).local))
     }
 
     fn keys(byte: u8) -> TransportKeys {

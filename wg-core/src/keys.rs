@@ -169,7 +169,9 @@ impl fmt::Debug for PresharedKey {
 /// A Curve25519 public key: the name of a peer.
 ///
 /// `Display` and `Debug` print base64, `{:x}` prints hex.
+// Aligned, so that 32-bit processors copy it by words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(align(4))]
 pub struct PublicKey([u8; KEY_LEN]);
 
 impl PublicKey {

@@ -106,15 +106,18 @@ mod device;
 mod endpoint;
 mod event;
 mod handshake;
+mod identity;
 mod index;
 mod ip;
 mod jitter;
 mod keypair;
 mod keys;
+mod link;
 mod load;
 mod message;
 mod noise;
 mod peer;
+mod peer_id;
 mod queue;
 mod ratelimiter;
 mod refusal;
@@ -122,13 +125,14 @@ mod replay;
 mod schedule;
 mod secret;
 mod storage;
+mod table;
 mod tai64n;
 mod time;
 mod timers;
 
 pub use device::{
-    AddPeerError, Connection, Device, Forged, OpenJob, Opened, PeerStatus, Received, RoutesFull,
-    SealJob, Sealed, SendError,
+    AddPeerError, Arena, Connection, Device, Forged, OpenJob, Opened, PeerStatus, Received,
+    RoutesFull, SealJob, Sealed, SendError,
 };
 pub use endpoint::{Endpoint, Source, Transmit};
 pub use event::Event;
@@ -137,10 +141,10 @@ pub use keys::{KeyText, ParseKeyError, PresharedKey, PrivateKey, PublicKey};
 pub use message::{
     COOKIE_REPLY_LEN, DATA_HEADER_LEN, DATA_OVERHEAD, INITIATION_LEN, RESPONSE_LEN, TAG_LEN,
 };
-pub use peer::PeerId;
+pub use peer_id::PeerId;
 pub use refusal::{Refusal, Refusals};
 pub use replay::REPLAY_WINDOW;
-pub use storage::{Arena, Storage};
+pub use storage::Storage;
 pub use tai64n::{ClockUnavailable, Increasing, Tai64n, Tai64nClock};
 pub use time::Instant;
 pub use timers::Reason;

@@ -96,6 +96,7 @@ impl Load {
 
     /// Takes one message's part of a share, if there is one left. `turns` messages in turn can
     /// be remembered.
+    #[cfg_attr(target_os = "none", inline(never))] // for flash
     pub(crate) fn take(&mut self, now: Instant, share: Share, turns: u16) -> bool {
         let Some(Pace { cost, credit }) = self.pace(share, turns) else { return false };
         let now = now.as_micros() as u32;

@@ -12,6 +12,8 @@ use crate::refusal::Refusal;
 pub const INITIATION_LEN: usize = size_of::<Initiation>();
 /// Bytes of a handshake response.
 pub const RESPONSE_LEN: usize = size_of::<Response>();
+/// Bytes of the two MACs at the end of an initiation and of a response.
+pub(crate) const MACS_LEN: usize = size_of::<Macs>();
 /// Bytes of a cookie reply.
 pub const COOKIE_REPLY_LEN: usize = size_of::<CookieReply>();
 /// Bytes before the ciphertext of a data message: the head room that [`Device::seal`] needs.
@@ -99,10 +101,6 @@ pub(crate) struct Sealed<const N: usize> {
     pub(crate) tag: [u8; TAG_LEN],
 }
 
-impl<const N: usize> Sealed<N> {
-    pub(crate) const EMPTY: Self = Self { text: [0; N], tag: [0; TAG_LEN] };
-}
-
 // The wire format. A layout change would break interoperability and nothing else would say so.
 const _: () = {
     assert!(INITIATION_LEN == 148 && RESPONSE_LEN == 92);
@@ -118,7 +116,8 @@ pub(crate) enum Message<'b> {
     Initiation,
     /// Of 92 bytes.
     Response,
-    CookieReply(&'b CookieReply),
+    /// Of 64 bytes.
+    CookieReply,
     Data(&'b DataHeader),
 }
 
@@ -129,7 +128,7 @@ impl<'b> Message<'b> {
         let message = match kind.get() {
             kind::INITIATION if datagram.len() == INITIATION_LEN => Some(Self::Initiation),
             kind::RESPONSE if datagram.len() == RESPONSE_LEN => Some(Self::Response),
-            kind::COOKIE_REPLY => CookieReply::ref_from_bytes(datagram).ok().map(Self::CookieReply),
+            kind::COOKIE_REPLY if datagram.len() == COOKIE_REPLY_LEN => Some(Self::CookieReply),
             kind::DATA if datagram.len() >= DATA_OVERHEAD => {
                 DataHeader::ref_from_prefix(datagram).ok().map(|(header, _)| Self::Data(header))
             }

@@ -6,36 +6,13 @@ use crate::event::News;
 use crate::handshake::{Initiator, Remote};
 use crate::keypair::Keypairs;
 use crate::keys::{PresharedKey, PublicKey};
-use crate::queue::Link;
+use crate::link::Link;
 use crate::refusal::{Refusal, Tally};
 use crate::secret::Secret;
-use crate::storage::Row;
+use crate::table::Row;
 use crate::tai64n::Tai64n;
 use crate::time::Instant;
 use crate::timers::Timers;
-
-/// The name of a peer of one device, until it is removed. Never used again after that.
-///
-/// Names are ordered as [`Device::peers`](crate::Device::peers) gives them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct PeerId {
-    pub(crate) slot: u32,
-    pub(crate) generation: u32,
-}
-
-impl PeerId {
-    /// The name as a number, to carry it through a program that is not in Rust. Never `u64::MAX`,
-    /// which no device has a peer for.
-    pub const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.slot as u64
-    }
-
-    /// The name that was this number. Any other number is a name that no peer has, or another's.
-    pub const fn from_bits(bits: u64) -> Self {
-        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
-    }
-}
 
 /// The slot of a peer, taken or vacant.
 pub(crate) struct Peer {
@@ -58,8 +35,8 @@ pub(crate) struct Peer {
     pub(crate) timers: Timers,
     /// Seconds, 0 is off.
     pub(crate) persistent_keepalive: u16,
-    /// The greatest timestamp accepted. It outlives everything but the peer.
-    pub(crate) greatest_timestamp: Option<Tai64n>,
+    /// The greatest timestamp accepted, zero for none. It outlives everything but the peer.
+    pub(crate) greatest_timestamp: Tai64n,
     pub(crate) last_initiation_accepted: Option<Instant>,
     pub(crate) last_sent_handshake: Option<Instant>,
     pub(crate) last_handshake: Option<Instant>,
@@ -111,7 +88,7 @@ impl Peer {
         whereabouts: Whereabouts::UNKNOWN,
         timers: Timers::STOPPED,
         persistent_keepalive: 0,
-        greatest_timestamp: None,
+        greatest_timestamp: Tai64n::ZERO,
         last_initiation_accepted: None,
         last_sent_handshake: None,
         last_handshake: None,
@@ -147,7 +124,7 @@ impl Peer {
         self.whereabouts = Whereabouts::UNKNOWN;
         self.timers = Timers::STOPPED;
         self.persistent_keepalive = 0;
-        self.greatest_timestamp = None;
+        self.greatest_timestamp = Tai64n::ZERO;
         self.last_initiation_accepted = None;
         self.last_sent_handshake = None;
         self.last_handshake = None;
@@ -176,10 +153,10 @@ impl Peer {
     }
 
     pub(crate) fn received(&mut self, bytes: usize) {
-        self.received_bytes = self.received_bytes.saturating_add(bytes as u64);
+        self.received_bytes = self.received_bytes.wrapping_add(bytes as u64);
     }
 
     pub(crate) fn sent(&mut self, bytes: usize) {
-        self.sent_bytes = self.sent_bytes.saturating_add(bytes as u64);
+        self.sent_bytes = self.sent_bytes.wrapping_add(bytes as u64);
     }
 }

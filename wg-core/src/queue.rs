@@ -1,7 +1,8 @@
 //! First-in-first-out lists of peers that have something to say, linked through the peers.
 
+use crate::link::Link;
 use crate::peer::Peer;
-use crate::storage::{Row, Table};
+use crate::table::{Row, Table};
 
 /// Which of its two lists a [`Queue`] is.
 #[derive(Clone, Copy)]
@@ -10,22 +11,12 @@ pub(crate) enum List {
     Event,
 }
 
-/// A peer's place in one list.
-pub(crate) struct Link {
-    queued: bool,
-    next: Option<Row>,
-}
-
-impl Link {
-    pub(crate) const LOOSE: Self = Self { queued: false, next: None };
-}
-
 /// Every operation takes constant time. A peer that is removed stays linked and is skipped by
 /// whoever pops it, since it has nothing to say any more.
 pub(crate) struct Queue {
     list: List,
-    head: Option<u32>,
-    tail: Option<u32>,
+    head: Option<Row>,
+    tail: Option<Row>,
 }
 
 impl Queue {
@@ -35,36 +26,35 @@ impl Queue {
 
     /// Appends `slot` unless it is queued already.
     pub(crate) fn push(&mut self, peers: &mut Table<'_, Peer>, slot: u32) {
-        let Some(link) = self.link(peers, slot) else { return };
-        if link.queued {
+        let Some(row) = Row::new(slot) else { return };
+        let Some(link) = self.link(peers, row) else { return };
+        if !link.is_loose() {
             return;
         }
-        *link = Link { queued: true, next: None };
-        match self.tail.replace(slot).and_then(|tail| self.link(peers, tail)) {
-            Some(tail) => tail.next = Row::new(slot),
-            None => self.head = Some(slot),
+        *link = Link::last(row);
+        match self.tail.replace(row).and_then(|tail| self.link(peers, tail)) {
+            Some(tail) => *tail = Link::before(row),
+            None => self.head = Some(row),
         }
     }
 
-    pub(crate) fn pop(&mut self, peers: &mut Table<'_, Peer>) -> Option<u32> {
-        let slot = self.head?;
-        let link = self.link(peers, slot)?;
-        let next = link.next.map(Row::number);
-        *link = Link::LOOSE;
-        self.head = next;
-        if next.is_none() {
+    /// Takes the first peer out.
+    pub(crate) fn pop(&mut self, peers: &mut Table<'_, Peer>) {
+        let Some(head) = self.head else { return };
+        let Some(link) = self.link(peers, head) else { return };
+        self.head = link.take().filter(|next| *next != head);
+        if self.head.is_none() {
             self.tail = None;
         }
-        Some(slot)
     }
 
     /// The first peer, still queued.
-    pub(crate) const fn peek(&self) -> Option<u32> {
-        self.head
+    pub(crate) fn peek(&self) -> Option<u32> {
+        self.head.map(Row::number)
     }
 
-    fn link<'t>(&self, peers: &'t mut Table<'_, Peer>, slot: u32) -> Option<&'t mut Link> {
-        let peer = peers.get_mut(slot)?;
+    fn link<'t>(&self, peers: &'t mut Table<'_, Peer>, row: Row) -> Option<&'t mut Link> {
+        let peer = peers.get_mut(row.number())?;
         Some(match self.list {
             List::Transmit => &mut peer.transmit_link,
             List::Event => &mut peer.event_link,

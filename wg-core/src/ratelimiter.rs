@@ -12,7 +12,7 @@ use rand_core::CryptoRng;
 use crate::constants::{SOURCE_BURST, SOURCE_MESSAGES_PER_SECOND};
 use crate::crypto;
 use crate::load::{Load, Share};
-use crate::storage::Table;
+use crate::table::Table;
 use crate::time::Instant;
 
 /// A message is paid for with this much of its source's time.
@@ -142,6 +142,7 @@ impl<'a> RateLimiter<'a> {
     }
 
     /// Makes the key of the hash, unless there is one. Before that nothing is remembered.
+    #[cfg_attr(target_os = "none", inline(never))] // for flash
     pub(crate) fn seed(&mut self, rng: &mut dyn CryptoRng) {
         self.hash_key.get_or_insert_with(|| {
             let mut key = [0; 16];

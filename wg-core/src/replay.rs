@@ -1,6 +1,7 @@
 //! The replay window (whitepaper section 5.4.6, RFC 6479): each counter is accepted once.
 
 use crate::constants::REJECT_AFTER_MESSAGES;
+use crate::refusal::Refusal;
 
 /// How many counters, up to the greatest accepted one, a session tells apart from those that are
 /// too old: 1024, and 8192 on hosts where devices grow.
@@ -16,15 +17,25 @@ pub const REPLAY_WINDOW: u64 =
 
 const WORDS: usize = REPLAY_WINDOW as usize / 32;
 
-/// Why a counter is refused.
+/// Why a counter is refused. In numbers it is the [`Refusal`] that it is counted as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stale {
     /// It was accepted before.
-    Seen,
+    Seen = Refusal::Replayed as isize,
     /// It is behind the window, so nobody remembers.
-    TooOld,
+    TooOld = Refusal::TooOld as isize,
     /// It is [`REJECT_AFTER_MESSAGES`] or more: the key is used up.
-    PastLimit,
+    PastLimit = Refusal::CounterExhausted as isize,
+}
+
+impl From<Stale> for Refusal {
+    fn from(stale: Stale) -> Self {
+        match stale {
+            Stale::Seen => Self::Replayed,
+            Stale::TooOld => Self::TooOld,
+            Stale::PastLimit => Self::CounterExhausted,
+        }
+    }
 }
 
 /// Which of the last [`REPLAY_WINDOW`] counters were accepted: 1024 take 136 bytes.
@@ -53,7 +64,7 @@ impl Window {
         if counter > self.greatest {
             return Ok(());
         }
-        if self.greatest.saturating_sub(counter) >= REPLAY_WINDOW {
+        if self.greatest.wrapping_sub(counter) >= REPLAY_WINDOW {
             return Err(Stale::TooOld);
         }
         if self.seen[word(counter)] & bits(counter, counter) != 0 {
@@ -77,15 +88,15 @@ impl Window {
     /// Clears the bits of the counters after `greatest` up to `last`, which stood for counters
     /// one window ago.
     fn forget(&mut self, last: u64) {
-        if last.saturating_sub(self.greatest) >= REPLAY_WINDOW {
+        if last.wrapping_sub(self.greatest) >= REPLAY_WINDOW {
             self.seen = [0; WORDS];
             return;
         }
-        let mut first = self.greatest.saturating_add(1);
-        while first <= last {
-            let end_of_word = first | 31;
-            self.seen[word(first)] &= !bits(first, end_of_word.min(last));
-            first = end_of_word.saturating_add(1);
+        let mut before = self.greatest;
+        while before < last {
+            let first = before.wrapping_add(1);
+            before = last.min(first | 31);
+            self.seen[word(first)] &= !bits(first, before);
         }
     }
 }

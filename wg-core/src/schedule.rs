@@ -4,7 +4,7 @@
 //! time, as timers do with nearly every packet, writes nothing here; the bound is corrected
 //! when it comes to the root.
 
-use crate::storage::{Row, Table};
+use crate::table::{Row, Table};
 use crate::time::Instant;
 
 /// The bound of a peer with no deadline.

@@ -1,23 +1,14 @@
 //! The memory of a device, which belongs to the caller.
 
-mod arena;
-mod table;
-
 use core::ops::{Deref, DerefMut};
 
-pub use arena::Arena;
-pub(crate) use table::{Row, Table};
-
 use crate::allowed_ips::{AllowedIps, Node, Routes};
-use crate::cookie::{Checker, MacKeys};
-use crate::crypto;
-use crate::handshake::StaticKeys;
+use crate::identity::Identity;
 use crate::index;
-use crate::keys::{PrivateKey, PublicKey};
 use crate::peer::Peer;
 use crate::ratelimiter::{Block, RateLimiter};
 use crate::schedule::Place;
-use crate::secret::Secret;
+use crate::table::Table;
 
 /// Room for a device with `PEERS` peers and `ROUTES` allowed IPs over all of them.
 ///
@@ -34,9 +25,9 @@ use crate::secret::Secret;
 pub struct Storage<const PEERS: usize, const ROUTES: usize> {
     identity: Identity,
     peers: [Peer; PEERS],
-    // Hash tables that are never more than half full.
+    // Hash tables that are at most half full, but while a handshake replaces a session.
     keys: [[index::Slot; 2]; PEERS],
-    receivers: [[index::Slot; 8]; PEERS],
+    receivers: [[index::Slot; 6]; PEERS],
     nodes: [[Node; 2]; ROUTES],
     routes: [Routes; PEERS],
     schedule: [Place; PEERS],
@@ -51,7 +42,7 @@ impl<const PEERS: usize, const ROUTES: usize> Storage<PEERS, ROUTES> {
             identity: Identity::NONE,
             peers: [const { Peer::VACANT }; PEERS],
             keys: [[index::Slot::VACANT; 2]; PEERS],
-            receivers: [[index::Slot::VACANT; 8]; PEERS],
+            receivers: [[index::Slot::VACANT; 6]; PEERS],
             nodes: [[Node::EMPTY; 2]; ROUTES],
             routes: [Routes::NONE; PEERS],
             schedule: [Place::VACANT; PEERS],
@@ -142,58 +133,5 @@ impl<T> DerefMut for Own<'_, T> {
             #[cfg(feature = "alloc")]
             Self::Boxed(it) => it,
         }
-    }
-}
-
-const LABEL_TABLE: &[u8; 8] = b"table---";
-
-/// The device's own secrets, and what follows from its public key.
-pub(crate) struct Identity {
-    is_set: bool,
-    keys: StaticKeys,
-    /// Follows from the private key that was set last, so that nobody outside can choose public
-    /// keys for their places in the table of peers.
-    pub(crate) table_key: Secret<32>,
-    pub(crate) macs: MacKeys,
-    pub(crate) checker: Checker,
-}
-
-impl Identity {
-    pub(crate) const NONE: Self = Self {
-        is_set: false,
-        keys: StaticKeys { private: Secret::ZERO, public: PublicKey::from_bytes([0; 32]) },
-        table_key: Secret::ZERO,
-        macs: MacKeys::BLANK,
-        checker: Checker::new(),
-    };
-
-    /// The static keys, unless the device has none.
-    pub(crate) fn keys(&self) -> Option<&StaticKeys> {
-        self.is_set.then_some(&self.keys)
-    }
-
-    /// Puts a key into its place, or wipes it; false when nothing changed.
-    pub(crate) fn set(&mut self, key: Option<&PrivateKey>) -> bool {
-        let Some(key) = key else {
-            let was_set = core::mem::replace(&mut self.is_set, false);
-            self.keys.private.wipe();
-            return was_set;
-        };
-        if self.is_set && crypto::equal(self.keys.private.as_bytes(), key.expose()) {
-            return false;
-        }
-        *self.keys.private.as_mut() = *key.expose();
-        *self.table_key.as_mut() = crypto::hash(&[LABEL_TABLE, key.expose()]);
-        self.keys.public = key.public_key();
-        self.macs = MacKeys::new(&self.keys.public);
-        self.is_set = true;
-        true
-    }
-
-    pub(crate) fn wipe(&mut self) {
-        self.is_set = false;
-        self.keys.private.wipe();
-        self.table_key.wipe();
-        self.checker.wipe();
     }
 }

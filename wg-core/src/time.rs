@@ -44,20 +44,30 @@ impl Instant {
 
     /// The time from `earlier` to `self`, zero when `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.as_micros().saturating_sub(earlier.as_micros()))
+        whole_seconds(self.micros_plus_one.get().saturating_sub(earlier.micros_plus_one.get()))
     }
 
     /// The instant `duration` later, or the greatest instant.
     #[inline(always)] // A constant duration becomes a number, and 96 bits less to pass.
     pub const fn saturating_add(self, duration: Duration) -> Self {
-        Self { micros_plus_one: self.micros_plus_one.saturating_add(whole_micros(duration)) }
+        self.later(whole_micros(duration))
+    }
+
+    #[cfg_attr(target_os = "none", inline(never))] // for flash, here and below
+    const fn later(self, micros: u64) -> Self {
+        Self { micros_plus_one: self.micros_plus_one.saturating_add(micros) }
     }
 
     /// Whether something that began at `birth` is `age` old or older. Inclusive, like every
     /// age test of the protocol.
     #[inline(always)]
     pub const fn has_reached(self, birth: Self, age: Duration) -> bool {
-        birth.saturating_add(age).as_micros() <= self.as_micros()
+        self.has_passed(birth, whole_micros(age))
+    }
+
+    #[cfg_attr(target_os = "none", inline(never))]
+    const fn has_passed(self, birth: Self, micros: u64) -> bool {
+        birth.micros_plus_one.saturating_add(micros).get() <= self.micros_plus_one.get()
     }
 }
 
@@ -74,6 +84,22 @@ const fn whole_micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
 }
 
+/// `Duration::from_micros` by divisions of 32 bits, which 32-bit processors have.
+const fn whole_seconds(micros: u64) -> Duration {
+    // A million is 2^6 times this.
+    const DIVISOR: u32 = 15_625;
+    let quotient = micros >> 6;
+    let digits = [quotient >> 48, quotient >> 32, quotient >> 16, quotient];
+    let (mut secs, mut rest, mut at) = (0_u64, 0_u32, 0);
+    while at < digits.len() {
+        rest = rest << 16 | digits[at] as u16 as u32;
+        secs = secs << 16 | (rest / DIVISOR) as u64;
+        rest %= DIVISOR;
+        at += 1;
+    }
+    Duration::new(secs, (rest << 6 | micros as u32 & 63) * 1_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +110,17 @@ mod tests {
         let age = Duration::from_secs(120);
         assert!(!Instant::from_micros(126_999_999).has_reached(birth, age));
         assert!(Instant::from_micros(127_000_000).has_reached(birth, age));
+    }
+
+    #[test]
+    fn the_time_between_two_instants_is_exact() {
+        for bit in 0..64 {
+            for micros in [1 << bit, (1 << bit) - 1, 999_999 << (bit % 44)] {
+                let later = Instant::from_micros(micros);
+                let expected = Duration::from_micros(later.as_micros());
+                assert_eq!(later.saturating_since(Instant::ZERO), expected, "{micros}");
+            }
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ impl Reason {
 
 pub(crate) struct Timers {
     deadlines: [Option<Instant>; Reason::ALL.len()],
+    /// A deadline was set where there was none or a later one, and nobody was told.
+    sooner: bool,
     /// More data came in while the passive keepalive was pending already.
     need_another_keepalive: bool,
     /// The passive keepalive that is about to be sent is to be followed by that one.
@@ -62,6 +64,7 @@ pub(crate) struct Timers {
 impl Timers {
     pub(crate) const STOPPED: Self = Self {
         deadlines: [None; Reason::ALL.len()],
+        sooner: false,
         need_another_keepalive: false,
         another_follows: false,
         retries: 0,
@@ -81,6 +84,12 @@ impl Timers {
             }
         }
         (least < u64::MAX).then(|| (Instant::from_micros(least), first))
+    }
+
+    /// The earliest deadline, when one was set since the last call that may be it.
+    pub(crate) fn take_sooner(&mut self) -> Option<Instant> {
+        let sooner = core::mem::take(&mut self.sooner);
+        self.next().filter(|_| sooner).map(|(at, _)| at)
     }
 
     /// Takes the earliest timer that is due at `now`.
@@ -106,8 +115,8 @@ impl Timers {
     /// A data packet with something in it was handed to the socket.
     pub(crate) fn data_sent(&mut self, now: Instant, jitter: &mut Jitter) {
         if !self.is_armed(Reason::NewHandshake) {
-            let at = now.saturating_add(KEEPALIVE_TIMEOUT).saturating_add(REKEY_TIMEOUT);
-            self.arm(Reason::NewHandshake, at.saturating_add(jitter.draw()));
+            let wait = KEEPALIVE_TIMEOUT.saturating_add(REKEY_TIMEOUT);
+            self.arm_jittered(Reason::NewHandshake, now.saturating_add(wait), jitter);
         }
     }
 
@@ -171,8 +180,7 @@ impl Timers {
     /// An initiation was sent, or could not be: try again after `REKEY_TIMEOUT` and jitter
     /// from `since`.
     pub(crate) fn arm_retransmit(&mut self, since: Instant, jitter: &mut Jitter) {
-        let at = since.saturating_add(REKEY_TIMEOUT).saturating_add(jitter.draw());
-        self.arm(Reason::Retransmit, at);
+        self.arm_jittered(Reason::Retransmit, since.saturating_add(REKEY_TIMEOUT), jitter);
     }
 
     /// Counts a retry; false when all of them are used up.
@@ -223,9 +231,16 @@ impl Timers {
         !core::mem::replace(&mut self.asked_on_receive, true)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))] // for flash, here and below
+    fn arm_jittered(&mut self, reason: Reason, at: Instant, jitter: &mut Jitter) {
+        self.arm(reason, at.saturating_add(jitter.draw()));
+    }
+
+    #[cfg_attr(target_os = "none", inline(never))]
     fn arm(&mut self, reason: Reason, at: Instant) {
         if let Some(deadline) = self.deadlines.get_mut(reason as usize) {
-            *deadline = Some(at);
+            let before = deadline.replace(at);
+            self.sooner |= before.is_none_or(|before| at < before);
         }
     }
 

@@ -123,7 +123,7 @@ const char *wg_version(void);
 #define WG_STORAGE_PER_PEER 3136u
 #else
 #define WG_STORAGE_BASE 864u
-#define WG_STORAGE_PER_PEER 1344u
+#define WG_STORAGE_PER_PEER 1216u
 #endif
 #define WG_STORAGE_PER_ROUTE 80u
 

@@ -2,6 +2,8 @@
 
 extern crate std;
 
+use core::net::IpAddr;
+
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -48,6 +50,10 @@ impl List {
 }
 
 impl AllowedIps<'_> {
+    fn lookup(&self, addr: IpAddr) -> Option<u32> {
+        self.owner_of(&Prefix::of(addr))
+    }
+
     /// Nodes in use.
     fn used(&self) -> u32 {
         let vacant = core::iter::successors(self.vacant, |at| {

@@ -1,11 +1,10 @@
 //! Addresses as they stand in a configuration.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::str::FromStr;
 
-use super::error::ParseErrorKind;
-use super::value;
+use super::error::{Fault, ParseErrorKind};
 use crate::ip::{AllowedIp, ParseAllowedIpError};
 
 /// Where a peer is reached: a host, which may have to be looked up, and a port.
@@ -13,8 +12,8 @@ use crate::ip::{AllowedIp, ParseAllowedIpError};
 /// `Display` prints what [`Self::parse`] reads.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct HostPort<'t> {
-    pub(super) host: &'t str,
-    pub(super) port: u16,
+    host: &'t str,
+    port: u16,
 }
 
 impl<'t> HostPort<'t> {
@@ -23,7 +22,7 @@ impl<'t> HostPort<'t> {
     /// # Errors
     /// One of the kinds that begin with `Endpoint`.
     pub fn parse(text: &'t str) -> Result<Self, ParseErrorKind> {
-        value::endpoint(text.trim_ascii()).map_err(|fault| fault.kind)
+        endpoint(text.trim_ascii()).map_err(|fault| fault.kind)
     }
 
     /// The name or the address; an IPv6 address is without brackets and keeps its scope.
@@ -104,4 +103,64 @@ impl fmt::Display for InterfaceAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.addr, self.cidr)
     }
+}
+
+pub(super) fn endpoint(text: &str) -> Result<HostPort<'_>, Fault<'_>> {
+    if text.contains("://") {
+        return Err(Fault::new(text, ParseErrorKind::EndpointUrl));
+    }
+    let (host, port) =
+        if text.starts_with('[') { split_ipv6(text)? } else { split_name_or_ipv4(text)? };
+    let port = port.trim_ascii_start();
+    match decimal(port) {
+        Some(port @ 1..) => Ok(HostPort { host, port }),
+        _ => Err(Fault::new(port, ParseErrorKind::EndpointPort)),
+    }
+}
+
+fn split_ipv6(text: &str) -> Result<(&str, &str), Fault<'_>> {
+    let (host, rest) = text
+        .strip_prefix('[')
+        .and_then(|text| text.split_once(']'))
+        .ok_or_else(|| Fault::new(text, ParseErrorKind::EndpointBracket))?;
+    let (addr, scope) = host.split_once('%').map_or((host, None), |(a, s)| (a, Some(s)));
+    if addr.parse::<Ipv6Addr>().is_err() || scope.is_some_and(str::is_empty) {
+        return Err(Fault::new(host, ParseErrorKind::EndpointIpv6));
+    }
+    let rest = rest.trim_ascii_start();
+    match rest.strip_prefix(':') {
+        Some(port) => Ok((host, port)),
+        None => Err(Fault::new(rest, ParseErrorKind::EndpointNoPort)),
+    }
+}
+
+fn split_name_or_ipv4(text: &str) -> Result<(&str, &str), Fault<'_>> {
+    let (host, port) =
+        text.split_once(':').ok_or_else(|| Fault::new(text, ParseErrorKind::EndpointNoPort))?;
+    if port.contains(':') {
+        return Err(Fault::new(text, ParseErrorKind::EndpointNoBrackets));
+    }
+    let host = host.trim_ascii_end();
+    if host.parse::<Ipv4Addr>().is_err() && !is_name(host) {
+        return Err(Fault::new(host, ParseErrorKind::EndpointHost));
+    }
+    Ok((host, port))
+}
+
+/// Whether DNS can know the name. A last label of digits would be an IPv4 address mistyped.
+fn is_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let top = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && !top.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number of decimal digits alone: `FromStr` would take a sign as well.
+pub(super) fn decimal<N: FromStr>(text: &str) -> Option<N> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }

@@ -1,7 +1,8 @@
 //! The one reading of the whole text, after which every getter can rely on it.
 
 use super::error::{Fault, ParseErrorKind};
-use super::lines::{Keyword, Line, Lines, Section};
+use super::lines::{Keyword, Line, Lines};
+use super::section::Section;
 use super::value;
 
 /// Reads the text to its end, and gives the lines from the first `[Interface]` to the end of the

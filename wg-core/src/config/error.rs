@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use super::hidden::name_of;
-use super::lines::Section;
+use super::section::Section;
 use crate::keys::ParseKeyError;
 
 /// The first thing that is wrong with a configuration.
@@ -193,4 +192,19 @@ impl<'t> Fault<'t> {
 
 fn one_more(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// What a character that nobody sees is called.
+const fn name_of(hidden: char) -> &'static str {
+    match hidden {
+        '\u{a0}' | '\u{2007}' | '\u{202f}' => "a no-break space",
+        '\u{200b}' => "a zero-width space",
+        '\u{200c}' | '\u{200d}' | '\u{2060}' => "a zero-width joiner",
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            "a mark of direction"
+        }
+        '\u{ad}' => "a soft hyphen",
+        '\u{feff}' => "a byte order mark",
+        _ => "an unusual space",
+    }
 }

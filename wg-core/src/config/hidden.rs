@@ -47,18 +47,3 @@ fn is_hidden(c: char) -> bool {
                 | '\u{2060}'..='\u{206f}' | '\u{feff}'
         )
 }
-
-/// What it is called.
-pub(super) const fn name_of(hidden: char) -> &'static str {
-    match hidden {
-        '\u{a0}' | '\u{2007}' | '\u{202f}' => "a no-break space",
-        '\u{200b}' => "a zero-width space",
-        '\u{200c}' | '\u{200d}' | '\u{2060}' => "a zero-width joiner",
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            "a mark of direction"
-        }
-        '\u{ad}' => "a soft hyphen",
-        '\u{feff}' => "a byte order mark",
-        _ => "an unusual space",
-    }
-}

@@ -2,16 +2,7 @@
 
 use super::error::{Fault, ParseErrorKind};
 use super::hidden::hidden_or;
-
-/// The two kinds of sections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Section {
-    /// This side: `[Interface]`, exactly once.
-    Interface,
-    /// One other side: `[Peer]`, any number of times.
-    Peer,
-}
+use super::section::Section;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keyword {

@@ -1,9 +1,9 @@
 //! What the values of the keys mean.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use core::str::FromStr;
 
-use super::address::HostPort;
+use super::address::{decimal, endpoint};
 use super::error::{Fault, ParseErrorKind};
 use super::hidden::hidden;
 use super::lines::{Keyword, Pair};
@@ -124,66 +124,6 @@ pub(super) fn allowed_ip(text: &str) -> Result<AllowedIp, Fault<'_>> {
     })
 }
 
-pub(super) fn endpoint(text: &str) -> Result<HostPort<'_>, Fault<'_>> {
-    if text.contains("://") {
-        return Err(Fault::new(text, ParseErrorKind::EndpointUrl));
-    }
-    let (host, port) =
-        if text.starts_with('[') { split_ipv6(text)? } else { split_name_or_ipv4(text)? };
-    let port = port.trim_ascii_start();
-    match decimal(port) {
-        Some(port @ 1..) => Ok(HostPort { host, port }),
-        _ => Err(Fault::new(port, ParseErrorKind::EndpointPort)),
-    }
-}
-
-fn split_ipv6(text: &str) -> Result<(&str, &str), Fault<'_>> {
-    let (host, rest) = text
-        .strip_prefix('[')
-        .and_then(|text| text.split_once(']'))
-        .ok_or_else(|| Fault::new(text, ParseErrorKind::EndpointBracket))?;
-    let (addr, scope) = host.split_once('%').map_or((host, None), |(a, s)| (a, Some(s)));
-    if addr.parse::<Ipv6Addr>().is_err() || scope.is_some_and(str::is_empty) {
-        return Err(Fault::new(host, ParseErrorKind::EndpointIpv6));
-    }
-    let rest = rest.trim_ascii_start();
-    match rest.strip_prefix(':') {
-        Some(port) => Ok((host, port)),
-        None => Err(Fault::new(rest, ParseErrorKind::EndpointNoPort)),
-    }
-}
-
-fn split_name_or_ipv4(text: &str) -> Result<(&str, &str), Fault<'_>> {
-    let (host, port) =
-        text.split_once(':').ok_or_else(|| Fault::new(text, ParseErrorKind::EndpointNoPort))?;
-    if port.contains(':') {
-        return Err(Fault::new(text, ParseErrorKind::EndpointNoBrackets));
-    }
-    let host = host.trim_ascii_end();
-    if host.parse::<Ipv4Addr>().is_err() && !is_name(host) {
-        return Err(Fault::new(host, ParseErrorKind::EndpointHost));
-    }
-    Ok((host, port))
-}
-
-/// Whether DNS can know the name. A last label of digits would be an IPv4 address mistyped.
-fn is_name(text: &str) -> bool {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    let top = name.rsplit('.').next().unwrap_or_default();
-    name.len() <= 253
-        && name.split('.').all(is_label)
-        && !top.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 fn off_or<N: From<u8>>(text: &str, number: impl FnOnce(&str) -> Option<N>) -> Option<N> {
     if text.eq_ignore_ascii_case("off") { Some(N::from(0)) } else { number(text) }
-}
-
-/// A number of decimal digits alone: `FromStr` would take a sign as well.
-fn decimal<N: FromStr>(text: &str) -> Option<N> {
-    if text.starts_with('+') { None } else { text.parse().ok() }
 }

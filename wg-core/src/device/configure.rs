@@ -6,15 +6,17 @@ use core::net::SocketAddr;
 use super::Device;
 use super::timeout::Request;
 use crate::crypto;
-use crate::endpoint::Endpoint;
+use crate::endpoint::Whereabouts;
 use crate::event::News;
 use crate::handshake::StaticKeys;
+use crate::identity::Identity;
 use crate::index::IndexTable;
 use crate::ip::AllowedIp;
 use crate::keys::{PresharedKey, PrivateKey, PublicKey};
-use crate::peer::{Peer, PeerId};
+use crate::peer::Peer;
+use crate::peer_id::PeerId;
 use crate::refusal::Refusal;
-use crate::storage::{Identity, Row, Table};
+use crate::table::{Row, Table};
 use crate::time::Instant;
 
 /// The inner MTU that leaves room for the headers of an IPv6 underlay of 1500 bytes.
@@ -214,7 +216,7 @@ impl Device<'_> {
     pub fn set_endpoint(&mut self, now: Instant, peer: PeerId, remote: SocketAddr) {
         let slot = peer.slot;
         let Some(peer) = self.peer_mut(peer) else { return };
-        peer.whereabouts.set(Endpoint { remote, local: None });
+        peer.whereabouts.set(&Whereabouts::new(&remote, None));
         if peer.obstacle == Some(Refusal::NoEndpoint) {
             self.request_handshake(now, slot, Request::Need);
         }

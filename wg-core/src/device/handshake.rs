@@ -4,22 +4,26 @@
 use core::net::SocketAddr;
 
 use rand_core::CryptoRng;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::configure::find_peer;
 use super::receivers::Receiver;
 use super::{Built, Device, Received};
 use crate::constants::{INITIATION_MIN_INTERVAL, REJECT_AFTER_TIME, REKEY_TIMEOUT};
 use crate::cookie::Checker;
-use crate::endpoint::{Source, Transmit};
+use crate::endpoint::{Source, Transmit, Whereabouts};
 use crate::event::News;
-use crate::handshake::{self, Ephemeral, Responder, TransportKeys};
+use crate::handshake::{self, Responder, TransportKeys};
 use crate::keypair::{Keypair, Left, Session};
-use crate::message::{CookieReply, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
+use crate::message::{
+    COOKIE_REPLY_LEN, CookieReply, INITIATION_LEN, Initiation, MACS_LEN, Macs, RESPONSE_LEN,
+    Response,
+};
 use crate::peer::Peer;
 use crate::ratelimiter::Work;
 use crate::refusal::Refusal;
-use crate::tai64n::{ClockUnavailable, Tai64n, Tai64nClock};
+use crate::secret::Secret;
+use crate::tai64n::{ClockUnavailable, Tai64nClock};
 use crate::time::Instant;
 use crate::timers::Reason;
 
@@ -76,14 +80,11 @@ impl Device<'_> {
             self.wipe_keys(slot);
         }
         let peer = self.peers.get_mut(slot)?;
-        let (keys, endpoint) = (self.identity.keys()?, peer.whereabouts.get()?);
+        let keys = self.identity.keys()?;
 
         let timestamp = match clock.next() {
             // The last resort against a clock that breaks its promise to increase.
-            Ok(timestamp) => match self.last_timestamp {
-                Some(last) => timestamp.max(last.successor()),
-                None => timestamp,
-            },
+            Ok(timestamp) => timestamp.max(self.last_timestamp.successor()),
             Err(unavailable) => {
                 let obstacle = match unavailable {
                     ClockUnavailable::Reserve => Refusal::ClockReserve,
@@ -96,28 +97,20 @@ impl Device<'_> {
                 return None;
             }
         };
-        self.last_timestamp = Some(timestamp);
+        self.last_timestamp = timestamp;
 
         let index = self.receivers.claim(rng, slot, Receiver::Handshake);
         peer.handshake = Some(index);
-        let ephemeral = Ephemeral::generate(rng);
-        let created = handshake::create_initiation(
-            keys,
-            &peer.remote,
-            &ephemeral,
-            index,
-            timestamp,
-            &mut peer.initiator,
-        );
-        let Ok(body) = created else {
-            peer.handshake = None;
+        rng.fill_bytes(peer.initiator.ephemeral.as_mut());
+        let Initiation { body, macs } = zerocopy::transmute_mut!(buf);
+        let (remote, keep) = (&peer.remote, &mut peer.initiator);
+        if handshake::create_initiation(keys, remote, index, timestamp, keep, body).is_err() {
             peer.obstacle = Some(Refusal::ZeroSharedSecret);
-            self.receivers.release(index);
+            self.end_attempt(slot);
             self.refuse(Some(slot), Refusal::ZeroSharedSecret);
             return None;
-        };
-        let macs = peer.jar.macs(now, &peer.remote.public, &body);
-        overwrite(buf, body.as_bytes(), macs.as_bytes());
+        }
+        peer.jar.sign(now, &peer.remote.public, body.as_bytes(), macs);
 
         if unanswered {
             peer.obstacle = Some(Refusal::Unanswered);
@@ -130,23 +123,25 @@ impl Device<'_> {
         peer.timers.any_authenticated_packet_traversal(now, peer.persistent_keepalive);
         peer.sent(INITIATION_LEN);
         self.reschedule(slot);
-        Some(Built { to: endpoint, traffic_class: HANDSHAKE_CLASS, len: INITIATION_LEN })
+        Some(Built { traffic_class: HANDSHAKE_CLASS, len: INITIATION_LEN })
     }
 
     /// mac1, and under load mac2 and the source's share: what an attacker's message costs.
     ///
-    /// `Ok(Some(reply))`: the sender is to come back with a cookie.
+    /// False when the sender is to come back with a cookie, which then stands in `message`.
     #[inline(never)]
     fn admit(
         &mut self,
         now: Instant,
         rng: &mut dyn CryptoRng,
-        source: SocketAddr,
-        sender: u32,
+        source: &SocketAddr,
         work: Work,
-        body: &[u8],
-        macs: &Macs,
-    ) -> Result<Option<CookieReply>, Refusal> {
+        message: &mut [u8],
+    ) -> Result<bool, Refusal> {
+        let Some((body, macs)) = message.split_last_chunk::<MACS_LEN>() else {
+            return Err(self.refuse(None, Refusal::Malformed));
+        };
+        let macs: &Macs = zerocopy::transmute_ref!(macs);
         if !self.up {
             return Err(self.refuse(None, Refusal::Down));
         }
@@ -159,17 +154,23 @@ impl Device<'_> {
         let turns = self.limiter.turns();
         let under_load = self.load.count(now);
         if !under_load && (work == Work::Nothing || self.load.take_unproven(now, turns)) {
-            return Ok(None);
+            return Ok(true);
         }
         let identity = &mut *self.identity;
         if !identity.checker.mac2_is_valid(now, rng, source, body, macs) {
-            let reply = identity.checker.reply(now, rng, &identity.macs, source, sender, macs);
-            return Ok(Some(reply));
+            let mac1 = macs.mac1;
+            let Ok((reply, _)) = CookieReply::mut_from_prefix(message) else {
+                return Err(self.refuse(None, Refusal::Malformed));
+            };
+            // The sender's index stands where the receiver's does in the reply.
+            let sender = reply.receiver.get();
+            identity.checker.reply(now, rng, &identity.macs, source, sender, &mac1, reply);
+            return Ok(false);
         }
         if !self.limiter.allow(now, rng, &mut self.load, source.ip(), work) {
             return Err(self.refuse(None, Refusal::SourceLimit));
         }
-        Ok(None)
+        Ok(true)
     }
 
     // Not inlined, here and below: what handles data is not to pay for the stack of a handshake.
@@ -180,42 +181,38 @@ impl Device<'_> {
         &mut self,
         now: Instant,
         rng: &mut dyn CryptoRng,
-        from: Source,
+        from: &Source,
         buf: &'b mut [u8; INITIATION_LEN],
     ) -> Result<Received<'b>, Refusal> {
-        let message: &Initiation = zerocopy::transmute_ref!(&*buf);
-        let (body, macs) = (&message.body, &message.macs);
-        let sender = body.sender.get();
-        let work = Work::Initiation;
-        let admitted = self.admit(now, rng, from.remote, sender, work, body.as_bytes(), macs)?;
-        if let Some(reply) = admitted {
-            return Ok(cookie_reply(from, &reply, buf));
+        if !self.admit(now, rng, &from.remote, Work::Initiation, buf)? {
+            return Ok(cookie_reply(from, buf));
         }
-
-        let mut found = None;
         let Some(keys) = self.identity.keys() else {
             return Err(self.refuse(None, Refusal::NoPrivateKey));
         };
-        let consumed = handshake::consume_initiation(keys, body, |public| {
+        let Initiation { body, .. } = zerocopy::transmute_mut!(&mut *buf);
+        let mut responder = Responder::BLANK;
+        let mut found = None;
+        let consumed = handshake::consume_initiation(keys, body, &mut responder, |public| {
             found = find_peer(&self.identity, &self.keys, &self.peers, public);
             found.and_then(|slot| self.peers.get(slot)).map(|peer| &peer.remote)
         });
-        let checked = consumed.and_then(|responder| {
-            let peer = found.and_then(|slot| self.peers.get(slot)).ok_or(Refusal::UnknownPeer)?;
-            if responder.timestamp <= peer.greatest_timestamp.unwrap_or(Tai64n::ZERO) {
-                return Err(Refusal::StaleTimestamp);
+        let peer = found.and_then(|slot| Some((slot, self.peers.get(slot)?)));
+        let refusal = match (consumed, peer) {
+            (Err(refusal), _) => refusal,
+            (Ok(()), None) => Refusal::UnknownPeer,
+            (Ok(()), Some((slot, peer))) => {
+                let flood = |last| !now.has_reached(last, INITIATION_MIN_INTERVAL);
+                if responder.timestamp <= peer.greatest_timestamp {
+                    Refusal::StaleTimestamp
+                } else if peer.last_initiation_accepted.is_some_and(flood) {
+                    Refusal::InitiationFlood
+                } else {
+                    return self.respond(now, rng, from, slot, &mut responder, buf);
+                }
             }
-            let flood = |last| !now.has_reached(last, INITIATION_MIN_INTERVAL);
-            if peer.last_initiation_accepted.is_some_and(flood) {
-                return Err(Refusal::InitiationFlood);
-            }
-            Ok(responder)
-        });
-        match (checked, found) {
-            (Ok(responder), Some(slot)) => self.respond(now, rng, from, slot, responder, buf),
-            (Err(refusal), _) => Err(self.refuse(found, refusal)),
-            (Ok(_), None) => Err(self.refuse(None, Refusal::UnknownPeer)),
-        }
+        };
+        Err(self.refuse(found, refusal))
     }
 
     #[inline(never)]
@@ -223,41 +220,41 @@ impl Device<'_> {
         &mut self,
         now: Instant,
         rng: &mut dyn CryptoRng,
-        from: Source,
+        from: &Source,
         slot: u32,
-        responder: Responder,
+        responder: &mut Responder,
         buf: &'b mut [u8; INITIATION_LEN],
     ) -> Result<Received<'b>, Refusal> {
         self.jitter.stir(rng);
         self.limiter.seed(rng);
-        let ephemeral = Ephemeral::generate(rng);
+        let mut ephemeral = Secret::ZERO;
+        rng.fill_bytes(ephemeral.as_mut());
         // The slot of the keypair is not known yet; the index is inherited below.
         let local = self.receivers.claim(rng, slot, Receiver::Handshake);
-        let (remote, timestamp) = (responder.remote_index(), responder.timestamp);
+        let (datagram, _) =
+            buf.split_first_chunk_mut::<RESPONSE_LEN>().ok_or(Refusal::Malformed)?;
+        let Response { body, macs } = zerocopy::transmute_mut!(&mut *datagram);
         let mut keys = TransportKeys::BLANK;
         let created = match self.peers.get(slot) {
-            Some(peer) => {
-                handshake::create_response(&peer.remote, responder, &ephemeral, local, &mut keys)
+            Some(Peer { remote, .. }) => {
+                handshake::create_response(remote, responder, &ephemeral, local, &mut keys, body)
                     .map_err(Refusal::from)
             }
             None => Err(Refusal::UnknownPeer),
         };
-        let body = match created {
-            Ok(body) => body,
-            Err(refusal) => {
-                self.receivers.release(local);
-                return Err(self.refuse(Some(slot), refusal));
-            }
-        };
+        if let Err(refusal) = created {
+            self.receivers.release(local);
+            return Err(self.refuse(Some(slot), refusal));
+        }
 
         // Nothing can fail any more: commit.
         self.move_endpoint(now, slot, from);
         let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownPeer) };
-        peer.greatest_timestamp = Some(timestamp);
+        peer.greatest_timestamp = responder.timestamp;
         peer.last_initiation_accepted = Some(now);
-        let macs = peer.jar.macs(now, &peer.remote.public, &body);
-        let (keypair, left) =
-            peer.keypairs.derived_as_responder(&keys, Session { birth: now, local, remote });
+        peer.jar.sign(now, &peer.remote.public, body.as_bytes(), macs);
+        let session = Session { birth: now, local, remote: responder.remote_index };
+        let (keypair, left) = peer.keypairs.derived_as_responder(&keys, session);
         peer.timers.session_derived(now);
         peer.last_sent_handshake = Some(now);
         peer.sent(RESPONSE_LEN);
@@ -269,10 +266,9 @@ impl Device<'_> {
         self.release(left);
         self.reschedule(slot);
 
-        let datagram = overwrite(buf, body.as_bytes(), macs.as_bytes());
         Ok(Received::Reply(Transmit {
             peer: Some(self.id(slot)),
-            to: from.into(),
+            to: (*from).into(),
             traffic_class: HANDSHAKE_CLASS,
             datagram,
         }))
@@ -284,21 +280,18 @@ impl Device<'_> {
         &mut self,
         now: Instant,
         rng: &mut dyn CryptoRng,
-        from: Source,
+        from: &Source,
         buf: &'b mut [u8; RESPONSE_LEN],
     ) -> Result<Received<'b>, Refusal> {
-        let message: &Response = zerocopy::transmute_ref!(&*buf);
-        let (body, macs) = (&message.body, &message.macs);
-        let sender = body.sender.get();
-        let local = body.receiver.get();
+        let Response { body, .. } = zerocopy::transmute_ref!(&*buf);
+        let (local, remote) = (body.receiver.get(), body.sender.get());
         let ours = match self.receivers.find(local) {
             Some((slot, Receiver::Handshake)) => Some(slot),
             _ => None,
         };
         let work = if ours.is_some() { Work::Answer } else { Work::Nothing };
-        let admitted = self.admit(now, rng, from.remote, sender, work, body.as_bytes(), macs)?;
-        if let Some(reply) = admitted {
-            return Ok(cookie_reply(from, &reply, buf));
+        if !self.admit(now, rng, &from.remote, work, buf)? {
+            return Ok(cookie_reply(from, buf));
         }
 
         let Some(slot) = ours else {
@@ -310,6 +303,7 @@ impl Device<'_> {
                 peer.last_sent_handshake.is_none_or(|s| now.has_reached(s, REJECT_AFTER_TIME));
             peer.handshake == Some(local) && !old
         };
+        let Response { body, .. } = zerocopy::transmute_mut!(buf);
         let mut keys = TransportKeys::BLANK;
         let consumed = match (self.identity.keys(), self.peers.get(slot)) {
             (Some(ours), Some(peer)) if current(peer) => {
@@ -321,7 +315,6 @@ impl Device<'_> {
             return Err(self.refuse(Some(slot), refusal));
         }
 
-        let remote = body.sender.get();
         self.move_endpoint(now, slot, from);
         let Some(peer) = self.peers.get_mut(slot) else { return Err(Refusal::UnknownIndex) };
         peer.initiator.wipe();
@@ -347,7 +340,7 @@ impl Device<'_> {
     pub(super) fn handle_cookie_reply(
         &mut self,
         now: Instant,
-        reply: &CookieReply,
+        reply: &mut CookieReply,
     ) -> Result<Received<'static>, Refusal> {
         if !self.up {
             return Err(self.refuse(None, Refusal::Down));
@@ -387,9 +380,9 @@ impl Device<'_> {
     }
 
     /// An authenticated packet says where the peer is now.
-    pub(super) fn move_endpoint(&mut self, now: Instant, slot: u32, from: Source) {
+    pub(super) fn move_endpoint(&mut self, now: Instant, slot: u32, from: &Source) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
-        if peer.whereabouts.set(from.into()) {
+        if peer.whereabouts.set(&Whereabouts::new(&from.remote, from.local.as_ref())) {
             self.announce(slot, News::ENDPOINT_MOVED);
             self.learn_address(now, slot);
         }
@@ -398,8 +391,8 @@ impl Device<'_> {
     /// The address of a peer that has or had a session is served first under load.
     fn learn_address(&mut self, now: Instant, slot: u32) {
         let peer = self.peers.get(slot).filter(|peer| peer.last_handshake.is_some());
-        if let Some(endpoint) = peer.and_then(|peer| peer.whereabouts.get()) {
-            self.limiter.learn(now, endpoint.remote.ip());
+        if let Some(remote) = peer.and_then(|peer| peer.whereabouts.remote()) {
+            self.limiter.learn(now, remote.ip());
         }
     }
 
@@ -410,17 +403,7 @@ impl Device<'_> {
     }
 }
 
-fn cookie_reply<'b>(from: Source, message: &CookieReply, buf: &'b mut [u8]) -> Received<'b> {
-    let datagram = overwrite(buf, message.as_bytes(), &[]);
-    Received::Reply(Transmit { peer: None, to: from.into(), traffic_class: 0, datagram })
-}
-
-/// A message takes the place of the longer one that it answers, or of nothing.
-fn overwrite<'b>(buf: &'b mut [u8], body: &[u8], macs: &[u8]) -> &'b mut [u8] {
-    let len = body.len().saturating_add(macs.len());
-    let (place, _) = buf.split_at_mut_checked(len).unwrap_or_default();
-    for (byte, new) in place.iter_mut().zip(body.iter().chain(macs)) {
-        *byte = *new;
-    }
-    place
+fn cookie_reply<'b>(from: &Source, buf: &'b mut [u8]) -> Received<'b> {
+    let (datagram, _) = buf.split_at_mut_checked(COOKIE_REPLY_LEN).unwrap_or_default();
+    Received::Reply(Transmit { peer: None, to: (*from).into(), traffic_class: 0, datagram })
 }

@@ -20,8 +20,7 @@ impl Receiver {
         match self {
             Self::Keypair(Slot::A) => 0,
             Self::Keypair(Slot::B) => 1,
-            Self::Keypair(Slot::C) => 2,
-            Self::Handshake => 3,
+            Self::Handshake => 2,
         }
     }
 
@@ -29,7 +28,6 @@ impl Receiver {
         match code & 3 {
             0 => Self::Keypair(Slot::A),
             1 => Self::Keypair(Slot::B),
-            2 => Self::Keypair(Slot::C),
             _ => Self::Handshake,
         }
     }
@@ -76,7 +74,7 @@ impl<'a> Receivers<'a> {
     }
 
     fn set(&mut self, index: u32, peer: u32, receiver: Receiver) {
-        // The table has room for eight receivers a peer, which never has more than four.
+        // The table has room for six receivers a peer, which never has more than four.
         let _ = self.table.insert(index, peer << Receiver::BITS | receiver.code());
     }
 }

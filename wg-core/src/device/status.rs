@@ -10,7 +10,7 @@ use crate::ip::AllowedIp;
 use crate::keypair::Keypair;
 use crate::keys::{PresharedKey, PrivateKey, PublicKey};
 use crate::message::kind;
-use crate::peer::PeerId;
+use crate::peer_id::PeerId;
 use crate::refusal::{Refusal, Refusals};
 use crate::time::Instant;
 
@@ -94,7 +94,7 @@ impl Device<'_> {
         };
         Some(PeerStatus {
             public_key: peer.remote.public,
-            endpoint: peer.whereabouts.get().map(|endpoint| endpoint.remote),
+            endpoint: peer.whereabouts.remote(),
             connection,
             last_handshake: peer.last_handshake,
             session_birth: session.and_then(Keypair::birth),
@@ -109,7 +109,7 @@ impl Device<'_> {
     pub fn endpoint(&self, id: PeerId) -> Option<SocketAddr> {
         let peer = self.peers.get(id.slot)?;
         let alive = peer.occupied && peer.generation == id.generation;
-        peer.whereabouts.get().filter(|_| alive).map(|endpoint| endpoint.remote)
+        peer.whereabouts.remote().filter(|_| alive)
     }
 
     /// Whether a datagram is one that this device made, or the beginning of one, by the index in

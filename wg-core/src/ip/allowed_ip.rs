@@ -28,8 +28,16 @@ impl AllowedIp {
         let addr = match addr {
             IpAddr::V4(_) if cidr > 32 => return None,
             IpAddr::V6(_) if cidr > 128 => return None,
-            IpAddr::V4(addr) => Ipv4Addr::from(masked(addr.octets(), cidr)).into(),
-            IpAddr::V6(addr) => Ipv6Addr::from(masked(addr.octets(), cidr)).into(),
+            IpAddr::V4(addr) => {
+                let mut octets = addr.octets();
+                mask(&mut octets, cidr);
+                octets.into()
+            }
+            IpAddr::V6(addr) => {
+                let mut octets = addr.octets();
+                mask(&mut octets, cidr);
+                octets.into()
+            }
         };
         Some(Self { addr, cidr })
     }
@@ -45,15 +53,13 @@ impl AllowedIp {
     }
 }
 
-/// The first `cidr` bits, and zeros. By bytes: 128-bit shifts are large where they are not
-/// built in.
-fn masked<const N: usize>(mut octets: [u8; N], cidr: u8) -> [u8; N] {
+/// Leaves the first `cidr` bits. By bytes: 128-bit shifts are large where they are not built in.
+fn mask(octets: &mut [u8], cidr: u8) {
     let mut left = u32::from(cidr);
-    for octet in &mut octets {
+    for octet in octets {
         *octet &= !u8::MAX.checked_shr(left).unwrap_or(0);
         left = left.saturating_sub(8);
     }
-    octets
 }
 
 impl From<IpAddr> for AllowedIp {

@@ -2,11 +2,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::ip::AllowedIp;
+use super::AllowedIp;
 
 /// An address range as the trie compares it, 20 bytes. The bits after the prefix are zero.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Prefix {
+pub(crate) struct Prefix {
     /// Most significant first; IPv4 has the first word only.
     words: [u32; 4],
     length: u8,
@@ -14,27 +14,33 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    pub(super) const ZERO: Self = Self { words: [0; 4], length: 0, v6: false };
+    pub(crate) const ZERO: Self = Self { words: [0; 4], length: 0, v6: false };
 
     /// The range of one address.
-    pub(super) fn of(addr: IpAddr) -> Self {
+    pub(crate) fn of(addr: IpAddr) -> Self {
         match addr {
-            IpAddr::V4(addr) => Self { words: [addr.to_bits(), 0, 0, 0], length: 32, v6: false },
-            IpAddr::V6(addr) => {
-                let [a, b, c, d, e, f, g, h] = addr.segments();
-                let word = |high, low| u32::from(high) << 16 | u32::from(low);
-                let words = [word(a, b), word(c, d), word(e, f), word(g, h)];
-                Self { words, length: 128, v6: true }
-            }
+            IpAddr::V4(addr) => Self::v4(addr.octets()),
+            IpAddr::V6(addr) => Self::v6(&addr.octets()),
         }
     }
 
-    pub(super) const fn is_v6(&self) -> bool {
+    /// The range of one IPv4 address.
+    pub(crate) const fn v4(octets: [u8; 4]) -> Self {
+        Self { words: [u32::from_be_bytes(octets), 0, 0, 0], length: 32, v6: false }
+    }
+
+    /// The range of one IPv6 address.
+    pub(crate) fn v6(octets: &[u8; 16]) -> Self {
+        let words: &[[u8; 4]; 4] = zerocopy::transmute_ref!(octets);
+        Self { words: words.map(u32::from_be_bytes), length: 128, v6: true }
+    }
+
+    pub(crate) const fn is_v6(&self) -> bool {
         self.v6
     }
 
     /// Whether `other`, of the same family, begins with this prefix.
-    pub(super) fn contains(&self, other: &Self) -> bool {
+    pub(crate) fn contains(&self, other: &Self) -> bool {
         if self.length > other.length {
             return false;
         }
@@ -54,7 +60,7 @@ impl Prefix {
     }
 
     /// The longest prefix that contains both, where neither contains the other.
-    pub(super) fn shared_with(&self, other: &Self) -> Self {
+    pub(crate) fn shared_with(&self, other: &Self) -> Self {
         let length = self.shared_bits(other);
         let mut words = self.words;
         let mut left = u32::from(length);
@@ -66,12 +72,12 @@ impl Prefix {
     }
 
     /// The first bit after `outer`, which contains this prefix; 0 when both are the same.
-    pub(super) fn branch_after(&self, outer: &Self) -> usize {
+    pub(crate) fn branch_after(&self, outer: &Self) -> usize {
         let word = self.words.get(usize::from(outer.length / 32)).copied().unwrap_or(0);
         (word >> (31 - outer.length % 32) & 1) as usize
     }
 
-    pub(super) fn to_allowed_ip(self) -> Option<AllowedIp> {
+    pub(crate) fn to_allowed_ip(self) -> Option<AllowedIp> {
         let [a, b, c, d] = self.words;
         let addr = if self.v6 {
             let high = u64::from(a) << 32 | u64::from(b);

@@ -1,12 +1,14 @@
 //! Memory whose sizes are known only when the program runs.
 
-use super::{Identity, Memory, Own, Table};
+use super::Device;
 use crate::allowed_ips::{AllowedIps, Node, Routes};
-use crate::device::Device;
+use crate::identity::Identity;
 use crate::index;
 use crate::peer::Peer;
 use crate::ratelimiter::{Block, RateLimiter};
 use crate::schedule::Place;
+use crate::storage::{Memory, Own};
+use crate::table::Table;
 
 /// Gives out memory, for [`Device::in_arena`].
 ///
@@ -29,12 +31,12 @@ impl<'a> Device<'a> {
         if peers == 0 || routes == 0 {
             return None;
         }
-        let (twice, eightfold) = (peers.checked_mul(2)?, peers.checked_mul(8)?);
+        let (twice, sixfold) = (peers.checked_mul(2)?, peers.checked_mul(6)?);
         let peer_rows = arena.rows(peers, || Peer::VACANT)?;
         let sources = arena.rows(peers, || Block::BLANK)?;
         let schedule = arena.rows(peers, || Place::VACANT)?;
         let identity = arena.rows(1, || Identity::NONE)?;
-        let receivers = arena.rows(eightfold, || index::Slot::VACANT)?;
+        let receivers = arena.rows(sixfold, || index::Slot::VACANT)?;
         let keys = arena.rows(twice, || index::Slot::VACANT)?;
         let nodes = arena.rows(routes.checked_mul(2)?, || Node::EMPTY)?;
         let routes = arena.rows(peers, || Routes::NONE)?;
