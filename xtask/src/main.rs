@@ -8,6 +8,7 @@ mod build_firmware;
 mod c_firmware;
 mod chart;
 mod chip;
+mod circles;
 mod constant_time;
 mod demo;
 mod interop;
@@ -56,6 +57,7 @@ enum Task {
     BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
     Trust(trust::Trust),
+    Circles(circles::Circles),
     /// Say what this machine needs for these tasks and does not have.
     Setup {
         /// Install it: Debian packages as root or through sudo, Rust's parts through rustup, and
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),
         Task::Trust(trust) => trust.run(),
+        Task::Circles(check) => check.run(),
         Task::Setup { install } => setup::setup(install),
     };
     match outcome {
