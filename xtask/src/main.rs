@@ -17,6 +17,7 @@ mod lan;
 mod lwip;
 mod package_c;
 mod peer;
+mod public_api;
 mod setup;
 mod size;
 mod spec;
@@ -56,6 +57,7 @@ enum Task {
     Size(size::Size),
     BuildFirmware(build_firmware::BuildFirmware),
     Spec(spec::Spec),
+    PublicApi(public_api::PublicApi),
     Trust(trust::Trust),
     Circles(circles::Circles),
     /// Say what this machine needs for these tasks and does not have.
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Task::Size(size) => size.run(),
         Task::BuildFirmware(build) => build.run(),
         Task::Spec(spec) => spec.run(),
+        Task::PublicApi(api) => api.run(),
         Task::Trust(trust) => trust.run(),
         Task::Circles(check) => check.run(),
         Task::Setup { install } => setup::setup(install),

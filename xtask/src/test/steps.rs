@@ -80,6 +80,7 @@ pub(super) fn all() -> Result<Vec<Step>> {
     steps.push(step("specification", xtask("spec")?));
     steps.push(Step { closing: |_| true, ..step("trust", xtask("trust")?) });
     steps.push(step("no circles of modules", xtask("circles")?));
+    steps.push(step("public API", xtask("public-api")?));
     for package in &published {
         // Crates over embassy-net need what its smoltcp needs.
         if package.rust_version.as_deref().is_none_or(|version| version == OLDEST_RUST) {
