@@ -297,7 +297,7 @@ pub enum BeginError {
     /// [`Memory`] has no room for packets of the configuration's `MTU`.
     Mtu(u16),
     /// embassy-net did not bind the tunnel's own port.
-    Port(BindError),
+    Port(#[cfg_attr(feature = "defmt", defmt(Debug2Format))] BindError),
 }
 
 impl fmt::Display for BeginError {

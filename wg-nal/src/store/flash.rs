@@ -107,7 +107,7 @@ impl core::error::Error for FlashRangeError {}
 #[non_exhaustive]
 pub enum FlashError<E> {
     /// What sequential-storage says; the driver's error is in its `Storage`.
-    Map(sequential_storage::Error<E>),
+    Map(#[cfg_attr(feature = "defmt", defmt(Debug2Format))] sequential_storage::Error<E>),
     /// The record has this many bytes, and another length was expected.
     Length(usize),
 }
